@@ -172,16 +172,16 @@ type FaultKind uint8
 
 // The steps at which a call can fail.
 const (
-	UnknownMethod  FaultKind = iota + 1 // no handler has that name
-	BadArguments                        // wrong number or types: Err says which
-	Unauthorized                        // a filter refused with ErrUnauthorized
-	MustStream                          // a streaming name was called as a unary one
-	MustNotStream                       // the other way round
-	WrongStreams                        // the number of uploads: Got, Want
-	Failed                              // the handler or a filter failed: Err
-	StreamFailed                        // the stream failed after it began: Err
-	NilStream                           // the handler returned a nil sequence
-	IDInUse                             // a stream with that id is running
+	UnknownMethod FaultKind = iota + 1 // no handler has that name
+	BadArguments                       // wrong number or types: Err says which
+	Unauthorized                       // a filter refused with ErrUnauthorized
+	MustStream                         // a streaming name was called as a unary one
+	MustNotStream                      // the other way round
+	WrongStreams                       // the number of uploads: Got, Want
+	Failed                             // the handler or a filter failed: Err
+	StreamFailed                       // the stream failed after it began: Err
+	NilStream                          // the handler returned a nil sequence
+	IDInUse                            // a stream with that id is running
 )
 
 // A Fault is how the hub tells a wire that a call failed, so that each wire can
