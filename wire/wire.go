@@ -56,8 +56,11 @@ type Codec interface {
 type Values struct {
 	Codec Codec
 	List  [][]byte          // by position
-	Named map[string][]byte // by name; only where List is nil
-	Err   error             // what is wrong with the list as a whole; binding fails with it
+	Named map[string][]byte // by name; List then holds the whole as its one value
+	// Err is what is wrong with the list as a whole: binding fails with it. For
+	// the answer to a question it is what an answer without a result means
+	// where one was wanted.
+	Err error
 }
 
 // A Position is the place of an event in a log. The zero Position is none.
@@ -79,6 +82,12 @@ type Protocol interface {
 	// encoded by Codec. callID is empty for an event and set where the client
 	// shall answer.
 	AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error)
+}
+
+// A HeaderProtocol can send headers with a call to the client, for trace hooks.
+type HeaderProtocol interface {
+	Protocol
+	AppendEventHeaders(dst []byte, name, callID string, headers map[string]string, args [][]byte) ([]byte, error)
 }
 
 // A Framing puts records on a transport: for SignalR over WebSockets, as few
@@ -110,9 +119,11 @@ type Link interface {
 }
 
 // A Source is an uploaded stream. Next decodes the next item; io.EOF is the
-// end. Next is called by one goroutine at a time.
+// end. Next is called by one goroutine at a time. The hub calls Close once the
+// call has ended: what still comes is dropped.
 type Source interface {
 	Next(ctx context.Context, into any) error
+	Close()
 }
 
 // EOF is what Source.Next and Results.Next return at the end.

@@ -1,0 +1,348 @@
+package hubwire
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hubwire/hubwire/wire"
+)
+
+// calls are the calls of one connection: those that wait, in the order of
+// arrival, and those that run. Ordinary calls take one of ParallelCalls places;
+// streams and calls with uploads start in the same order but take none.
+type calls struct {
+	waiting atomic.Int32 // calls that wait; read without mu
+
+	mu        sync.Mutex // guards the following
+	head      *Call
+	tail      *Call
+	free      int // places
+	input     int // bytes of input that calls and uploads hold
+	active    map[*Call]struct{}
+	one       *Call // the only active call, so that most connections need no map
+	streams   map[string]*Call
+	unary     int  // calls that run and are no streams
+	retires   bool // no new calls: the hub shuts down
+	ended     bool
+	unblocked bool          // Wait does not wait any more
+	idle      chan struct{} // closed when nothing is active; nil where nobody waits
+	room      chan struct{} // closed when there is room for input; nil likewise
+}
+
+// ordinary reports whether the call takes a place.
+func (c *Call) ordinary() bool { return !c.in.Stream && len(c.in.Uploads) == 0 }
+
+func (t *calls) addLocked(c *Call) {
+	if t.one == nil && len(t.active) == 0 {
+		t.one = c
+		return
+	}
+	if t.active == nil {
+		t.active = map[*Call]struct{}{}
+	}
+	if t.one != nil {
+		t.active[t.one] = struct{}{}
+		t.one = nil
+	}
+	t.active[c] = struct{}{}
+}
+
+func (t *calls) busyLocked() bool { return t.one != nil || len(t.active) > 0 }
+
+// doneLocked notes that the call has ended.
+func (t *calls) doneLocked(c *Call) {
+	if t.one == c {
+		t.one = nil
+	} else {
+		delete(t.active, c)
+		if len(t.active) == 0 {
+			t.active = nil
+		}
+	}
+	if c.in.Stream && c.in.ID != "" && t.streams[c.in.ID] == c {
+		delete(t.streams, c.in.ID)
+	}
+	if !c.in.Stream {
+		t.unary--
+	}
+	t.freeLocked(c.in.Size)
+	if !t.busyLocked() && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+func (t *calls) freeLocked(n int) {
+	t.input -= n
+	if t.room != nil && t.input < maxInput {
+		close(t.room)
+		t.room = nil
+	}
+}
+
+func (t *calls) eachLocked(f func(*Call)) {
+	if t.one != nil {
+		f(t.one)
+	}
+	for c := range t.active {
+		f(c)
+	}
+}
+
+// startLocked puts a call behind those that wait and starts what can start.
+func (c *Conn) startLocked(call *Call) {
+	t := &c.calls
+	if t.tail == nil {
+		t.head = call
+	} else {
+		t.tail.next = call
+	}
+	t.tail = call
+	t.waiting.Add(1)
+	for next := c.nextLocked(); next != nil; next = c.nextLocked() {
+		go c.work(next) // ends with the call, and those that wait behind it
+	}
+}
+
+// nextLocked takes the call that waits in front, if it may start.
+func (c *Conn) nextLocked() *Call {
+	t := &c.calls
+	call := t.head
+	if call == nil || t.ended {
+		return nil
+	}
+	if call.ordinary() {
+		if t.free == 0 || c.over.Load() {
+			return nil
+		}
+		t.free--
+	}
+	if t.head = call.next; t.head == nil {
+		t.tail = nil
+	}
+	call.next = nil
+	t.waiting.Add(-1)
+	t.addLocked(call)
+	if !call.in.Stream {
+		t.unary++
+	}
+	return call
+}
+
+// pump starts what can start.
+func (c *Conn) pump() {
+	t := &c.calls
+	t.mu.Lock()
+	for next := c.nextLocked(); next != nil; next = c.nextLocked() {
+		go c.work(next) // ends with the call, and those that wait behind it
+	}
+	t.mu.Unlock()
+}
+
+// work runs a call, and then those that wait.
+func (c *Conn) work(call *Call) {
+	t := &c.calls
+	for call != nil {
+		c.run(call)
+		t.mu.Lock()
+		t.doneLocked(call)
+		if call.ordinary() && !call.released {
+			t.free++
+		}
+		call = c.nextLocked()
+		if call != nil {
+			for more := c.nextLocked(); more != nil; more = c.nextLocked() {
+				go c.work(more) // ends with the call, and those that wait behind it
+			}
+		}
+		over := t.retires && t.retiredLocked()
+		t.mu.Unlock()
+		if over {
+			c.link.Close(ErrShutdown, true)
+		}
+	}
+}
+
+// retiredLocked reports whether all calls that came before retire have ended,
+// streams aside: those end with the connection.
+func (t *calls) retiredLocked() bool { return t.unary == 0 && t.head == nil }
+
+// retire takes no new calls and closes the connection once those that it has
+// are done.
+func (c *Conn) retire() {
+	t := &c.calls
+	t.mu.Lock()
+	t.retires = true
+	over := t.retiredLocked()
+	t.mu.Unlock()
+	if over {
+		c.link.Close(ErrShutdown, true)
+	}
+}
+
+// release gives the call's place back while it waits for its client. It does so
+// once; the call goes on without one.
+func (c *Call) release() {
+	if c.in == nil || !c.ordinary() {
+		return
+	}
+	t := &c.conn.calls
+	t.mu.Lock()
+	if c.released {
+		t.mu.Unlock()
+		return
+	}
+	c.released = true
+	t.free++
+	t.mu.Unlock()
+	c.conn.pump()
+}
+
+// run runs one call and sends its outcome.
+func (c *Conn) run(call *Call) {
+	fault := c.invoke(call)
+	if fault != nil {
+		c.hub.count("errors", fault.Kind.String(), 1)
+		c.logFault(call, fault)
+	}
+	for _, up := range call.in.Uploads {
+		up.Close()
+	}
+	if r := call.in.Reply; r != nil {
+		c.reply(call, r, fault)
+	}
+	call.ctx.cancel(nil)
+}
+
+// reply sends the outcome. Encoding may run user code, which may panic.
+func (c *Conn) reply(call *Call, r wire.Reply, fault *wire.Fault) {
+	done := false
+	defer func() {
+		if v := recover(); v != nil || !done {
+			c.hub.log.Error("hubwire: result panics", "hub", c.hub.opts.Name, "conn", c.id, "call", call.in.Name, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+			c.link.Close(&panicError{v}, true)
+		}
+	}()
+	if fault != nil {
+		r.Done(nil, fault)
+	} else {
+		r.Done(call.result, nil)
+	}
+	done = true
+}
+
+// invoke runs the handler inside its filters. A panic, and a Goexit too, ends
+// this call alone.
+func (c *Conn) invoke(call *Call) (fault *wire.Fault) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		v := recover()
+		c.hub.log.Error("hubwire: handler panics", "hub", c.hub.opts.Name, "conn", c.id, "call", call.in.Name, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.in.Name, Err: &panicError{v}}
+		if call.h != nil {
+			fault.Name = call.h.name
+		}
+	}()
+	if call.h == nil {
+		done = true
+		return &wire.Fault{Kind: wire.UnknownMethod, Name: call.in.Name}
+	}
+	err := call.h.invoke(&call.ctx, call)
+	done = true
+	if err == nil {
+		// A filter that does not call next skips binding: the mode is checked
+		// all the same, or a stream would be answered with a result.
+		if !call.bound && call.h.kind.Streams() != call.in.Stream {
+			_, err = call.Input()
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	if f, ok := err.(*wire.Fault); ok {
+		return f
+	}
+	if errors.Is(err, ErrUnauthorized) {
+		return &wire.Fault{Kind: wire.Unauthorized, Name: call.h.name, Err: err}
+	}
+	return &wire.Fault{Kind: wire.Failed, Name: call.h.name, Err: err}
+}
+
+func (c *Conn) logFault(call *Call, f *wire.Fault) {
+	if _, isPanic := errors.AsType[*panicError](f.Err); isPanic {
+		return // logged with its stack
+	}
+	err := f.Err
+	if b, ok := errors.AsType[*bindError](err); ok {
+		err = b.reason
+	}
+	if err == nil {
+		err = f
+	}
+	if f.Kind == wire.Failed || f.Kind == wire.StreamFailed {
+		if _, public := errors.AsType[*Error](err); !public {
+			c.hub.log.Error("hubwire: call failed", "hub", c.hub.opts.Name, "conn", c.id, "call", f.Name, "err", err)
+			return
+		}
+	}
+	c.hub.log.Debug("hubwire: call refused", "hub", c.hub.opts.Name, "conn", c.id, "call", f.Name, "err", err)
+}
+
+// stopCalls cancels what runs and drops what waits.
+func (c *Conn) stopCalls(cause error) {
+	t := &c.calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	t.eachLocked(func(call *Call) { call.ctx.cancel(cause) })
+	for call := t.head; call != nil; call = call.next {
+		for _, up := range call.in.Uploads {
+			up.Close()
+		}
+	}
+	t.head, t.tail = nil, nil
+	t.waiting.Store(0)
+	if t.room != nil {
+		close(t.room)
+		t.room = nil
+	}
+}
+
+// waitCalls waits until no call runs, at most d, and says whether that is so.
+func (c *Conn) waitCalls(d time.Duration) bool {
+	t := &c.calls
+	t.mu.Lock()
+	if !t.busyLocked() {
+		t.mu.Unlock()
+		return true
+	}
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+	}
+	idle := t.idle
+	t.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-idle:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// running names the calls that run.
+func (c *Conn) running() (names []string) {
+	t := &c.calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.eachLocked(func(call *Call) { names = append(names, call.in.Name) })
+	return names
+}

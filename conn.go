@@ -1,0 +1,230 @@
+package hubwire
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hubwire/hubwire/wire"
+)
+
+// A Conn is the hub's end of one connection.
+//
+// All methods may be called at the same time, and after the connection has
+// ended too. The wire owns the goroutine that reads; a Conn owns one that runs
+// its ordinary calls while there are any, one for each stream, and one that
+// writes while the client is behind. All have ended when Disconnect is called
+// (but for calls that ignore their context, see Options.Disconnect). A Conn
+// whose queue is full is closed with ErrSlow: a slow client never makes another
+// one wait.
+type Conn struct {
+	// What a delivery touches stands together.
+	mu       sync.Mutex // guards q and what is due
+	link     wire.Link
+	framing  wire.Framing
+	protocol wire.Protocol
+	hub      *Hub
+	shard    *shard
+	q        queue
+	over     atomic.Bool // so much waits that no call may start
+	pumpDue  bool
+	endDue   bool
+	endCause error
+
+	id    string
+	user  *User
+	req   *Request
+	ctx   callCtx
+	calls calls
+
+	asking atomic.Bool // Connect has returned: the client can be asked
+	once   bool        // lives as long as one call (D 9)
+
+	state   sync.Mutex // guards the following
+	ended   bool
+	aborted bool
+	all     *membership
+	own     *membership // of the user
+	groups  map[string]*membership
+	values  map[any]any
+	asks    map[string]*ask // questions to this client
+}
+
+// ID is the public id of the connection: what Hub.Conn and Except take.
+func (c *Conn) ID() string { return c.id }
+
+// Hub is the hub that the connection belongs to, so that one list of handlers
+// serves many hubs.
+func (c *Conn) Hub() *Hub { return c.hub }
+
+// User is who connected; never nil.
+func (c *Conn) User() *User { return c.user }
+
+// Request is what is kept of the request that made the connection; never nil.
+func (c *Conn) Request() *Request { return c.req }
+
+// Context ends with the connection. It carries the values of the connecting
+// request's context.
+func (c *Conn) Context() context.Context { return &c.ctx }
+
+// Abort closes the connection; the client is told not to reconnect.
+func (c *Conn) Abort() {
+	c.state.Lock()
+	first := !c.aborted
+	c.aborted = true
+	c.state.Unlock()
+	if first && !c.once {
+		c.hub.count("closes", "abort", 1)
+		c.link.Close(nil, false)
+	}
+}
+
+// LogValue makes a Conn a short log attribute.
+func (c *Conn) LogValue() slog.Value { return slog.StringValue(c.id) }
+
+func (c *Conn) deliver(ctx context.Context, m *message) error {
+	if c.once {
+		return nil // in no target (D 9)
+	}
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	buf, err := encodeFor(s.buf[:0], c.protocol, m, "")
+	if err != nil {
+		return err
+	}
+	s.buf = buf
+	if err := c.wait(ctx, c.hub.opts.Queue.Bytes); err != nil {
+		if err == ErrClosed {
+			return nil // a connection that has gone is no error (D 20)
+		}
+		return err
+	}
+	c.hub.count("events", targetKinds[toConn], 1)
+	c.send(buf, m.key, event)
+	return nil
+}
+
+// Join makes c a member of groups, for the sends that follow. Joining twice is
+// joining once. Memberships end with the connection.
+func (c *Conn) Join(ctx context.Context, groups ...string) error {
+	if c.once {
+		return Errorf(CodeUnimplemented, "hubwire: a call without a connection cannot join a group")
+	}
+	for _, name := range groups {
+		if err := c.shard.wait(ctx); err != nil {
+			return err
+		}
+		if err := c.join(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) join(ctx context.Context, name string) error {
+	c.state.Lock()
+	if c.ended {
+		c.state.Unlock()
+		return ErrClosed
+	}
+	if c.groups[name] != nil {
+		c.state.Unlock()
+		return nil
+	}
+	if c.groups == nil {
+		c.groups = map[string]*membership{}
+	}
+	m, first := c.hub.add(c, toGroup, name)
+	c.groups[name] = m
+	c.state.Unlock()
+	if first {
+		return c.hub.subscribe(ctx, toGroup, name)
+	}
+	return nil
+}
+
+// Leave ends memberships, for the sends that follow. Leaving a group twice, or
+// one that was not joined, is no error.
+func (c *Conn) Leave(ctx context.Context, groups ...string) error {
+	for _, name := range groups {
+		if err := c.shard.wait(ctx); err != nil {
+			return err
+		}
+		c.state.Lock()
+		m := c.groups[name]
+		delete(c.groups, name)
+		last := m != nil && c.hub.drop(m)
+		c.state.Unlock()
+		if last {
+			c.hub.unsubscribe(toGroup, name)
+		}
+	}
+	return nil
+}
+
+// A Key names a value that belongs to a connection. Keys of different types
+// are different keys.
+//
+//	const room hubwire.Key[string] = "room"
+//	room.Set(c, "lobby")
+type Key[T any] string
+
+// Get is the value, and whether there is one.
+func (k Key[T]) Get(c *Conn) (T, bool) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	v, ok := c.values[k].(T)
+	return v, ok
+}
+
+// Set sets the value.
+func (k Key[T]) Set(c *Conn, v T) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if c.values == nil {
+		c.values = map[any]any{}
+	}
+	c.values[k] = v
+}
+
+// Delete removes the value.
+func (k Key[T]) Delete(c *Conn) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	delete(c.values, k)
+}
+
+// gone ends the memberships and fails the questions: nothing is sent to the
+// connection any more.
+func (c *Conn) gone() (first bool) {
+	c.state.Lock()
+	if c.ended {
+		c.state.Unlock()
+		return false
+	}
+	c.ended = true
+	groups, own, asks := c.groups, c.own, c.asks
+	c.groups, c.asks = nil, nil
+	var empty []string
+	for name, m := range groups {
+		if c.hub.drop(m) {
+			empty = append(empty, name)
+		}
+	}
+	lastOfUser := own != nil && c.hub.drop(own)
+	if c.all != nil {
+		c.all.target.drop(c.all)
+	}
+	c.state.Unlock()
+	for _, a := range asks {
+		a.fail(fmtDisconnected(c.id))
+	}
+	if len(empty) > 0 {
+		c.hub.unsubscribe(toGroup, empty...)
+	}
+	if lastOfUser {
+		c.hub.unsubscribe(toUser, c.user.ID)
+	}
+	return true
+}

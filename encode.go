@@ -1,0 +1,104 @@
+package hubwire
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/hubwire/hubwire/wire"
+)
+
+// An encoder holds what encoding one message needs.
+type encoder struct {
+	args []any
+	buf  []byte
+	ends []int
+	raw  [][]byte
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+func (e *encoder) free() {
+	clear(e.args)
+	clear(e.raw)
+	if cap(e.buf) <= 64<<10 {
+		encoders.Put(e)
+	}
+}
+
+// encode encodes the arguments once for a codec. The result is valid until the
+// next call.
+func (e *encoder) encode(codec wire.Codec, m *message) ([][]byte, error) {
+	e.buf, e.ends, e.raw = e.buf[:0], e.ends[:0], e.raw[:0]
+	for i, v := range e.args {
+		var err error
+		if e.buf, err = codec.Append(e.buf, v); err != nil {
+			e.buf = nil
+			return nil, fmt.Errorf("hubwire: %s: argument %d: %w", m.name, i, err)
+		}
+		e.ends = append(e.ends, len(e.buf))
+	}
+	from := 0
+	for _, to := range e.ends {
+		e.raw = append(e.raw, e.buf[from:to:to])
+		from = to
+	}
+	return e.raw, nil
+}
+
+// encodeFor appends m in one protocol.
+func encodeFor(dst []byte, p wire.Protocol, m *message, callID string) ([]byte, error) {
+	e := encoders.Get().(*encoder)
+	defer e.free()
+	e.args, _ = m.lay.split(m.v, e.args[:0], nil)
+	raw, err := e.encode(p.Codec(), m)
+	if err != nil {
+		return nil, err
+	}
+	return p.AppendEvent(dst, m.name, callID, raw)
+}
+
+// encode encodes m in every protocol in use. Where there is none, it only tells
+// whether m can be encoded.
+func (h *Hub) encode(m *message) (*encoded, error) {
+	ps := *h.inUse.Load()
+	ev := &encoded{key: m.key}
+	if len(ps) == 0 {
+		h.mu.RLock()
+		exposed := h.exposed
+		h.mu.RUnlock()
+		if len(exposed) > 0 {
+			_, err := encodeFor(nil, exposed[0], m, "")
+			return ev, err
+		}
+		return ev, nil
+	}
+	return ev, h.encodeIn(ev, ps, m, "")
+}
+
+func (h *Hub) encodeIn(ev *encoded, ps []wire.Protocol, m *message, callID string) error {
+	e := encoders.Get().(*encoder)
+	defer e.free()
+	e.args, _ = m.lay.split(m.v, e.args[:0], nil)
+	ev.recs = ev.inline[:0]
+	var codec wire.Codec
+	var raw [][]byte
+	for _, p := range ps {
+		if c := p.Codec(); raw == nil || c != codec {
+			var err error
+			if raw, err = e.encode(c, m); err != nil {
+				return err
+			}
+			codec = c
+		}
+		n := 32 + len(m.name)
+		for _, a := range raw {
+			n += len(a) + 1
+		}
+		b, err := p.AppendEvent(make([]byte, 0, n), m.name, callID, raw)
+		if err != nil {
+			return fmt.Errorf("hubwire: event %s: %w", m.name, err)
+		}
+		ev.recs = append(ev.recs, protoRecord{p, wire.Record{Bytes: b}})
+	}
+	return nil
+}

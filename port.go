@@ -1,0 +1,189 @@
+package hubwire
+
+import (
+	"context"
+	"time"
+
+	"github.com/hubwire/hubwire/wire"
+)
+
+// A Port is the wire's end of a Conn: what a wire calls, and applications do
+// not. Start, Wait and End are for the wire's reader alone; all other methods
+// may be called from any goroutine, and none of those blocks but Item.
+type Port Conn
+
+func (p *Port) c() *Conn { return (*Conn)(p) }
+
+// Conn is the connection.
+func (p *Port) Conn() *Conn { return p.c() }
+
+// Headers reports whether the hub wants Call.Headers.
+func (p *Port) Headers() bool { return p.c().hub.opts.TraceIn != nil }
+
+// Start starts a call, or keeps it until its turn comes. It returns at once.
+// The call, and all it refers to, is the hub's from now on.
+func (p *Port) Start(in *wire.Call) {
+	c := p.c()
+	h := c.hub
+	t := &c.calls
+	call := &Call{conn: c, in: in, h: h.handlers[in.Name]}
+	if call.h == nil {
+		call.h = h.lookup(in.Name)
+	}
+	if call.h != nil {
+		call.kind = call.h.kind
+	}
+	call.ctx.base, call.ctx.call = c.ctx.base, call
+	if in.Headers != nil && h.opts.TraceIn != nil {
+		call.ctx.base = h.opts.TraceIn(call.ctx.base, in.Headers)
+	}
+	h.count("calls", c.req.Wire, 1)
+	t.mu.Lock()
+	if t.ended || t.retires {
+		retires := !t.ended
+		t.mu.Unlock()
+		if retires && in.Reply != nil {
+			in.Reply.Done(nil, &wire.Fault{Kind: wire.Failed, Name: in.Name, Err: Errorf(CodeUnavailable, "%v", ErrShutdown)})
+		}
+		return
+	}
+	if in.Stream && in.ID != "" {
+		if t.streams[in.ID] != nil {
+			t.mu.Unlock()
+			if in.Reply != nil {
+				in.Reply.Done(nil, &wire.Fault{Kind: wire.IDInUse, Name: in.Name})
+			}
+			return
+		}
+		if t.streams == nil {
+			t.streams = map[string]*Call{}
+		}
+		t.streams[in.ID] = call
+	}
+	t.input += in.Size
+	c.startLocked(call)
+	t.mu.Unlock()
+}
+
+// Cancel ends the context of the call with that id, whether it runs or waits.
+func (p *Port) Cancel(id string) {
+	t := &p.c().calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if call := t.streams[id]; call != nil {
+		call.ctx.cancel(context.Canceled)
+		return
+	}
+	t.eachLocked(func(call *Call) {
+		if call.in.ID == id {
+			call.ctx.cancel(context.Canceled)
+		}
+	})
+	for call := t.head; call != nil; call = call.next {
+		if call.in.ID == id {
+			call.ctx.cancel(context.Canceled)
+		}
+	}
+}
+
+// Put sends one record, a result, behind what waits. rec is not kept.
+func (p *Port) Put(rec []byte) { p.c().send(rec, "", result) }
+
+// Item sends one record, an item of a stream, when less than 64 KiB wait for
+// the connection. ctx bounds the waiting and nothing else. rec is not kept.
+func (p *Port) Item(ctx context.Context, rec []byte) error {
+	c := p.c()
+	if err := c.wait(ctx, c.hub.itemRoom); err != nil {
+		return err
+	}
+	c.send(rec, "", result)
+	return nil
+}
+
+// Control sends a frame of the wire's own, as it is, between the records: a
+// ping, an acknowledgement, the last words. It works after End too, until the
+// link is closed. frame is not kept.
+func (p *Port) Control(frame []byte) { p.c().send(frame, "", control) }
+
+// Hold counts n bytes of input that the wire keeps itself (items of uploads);
+// Free gives them back.
+func (p *Port) Hold(n int) {
+	t := &p.c().calls
+	t.mu.Lock()
+	t.input += n
+	t.mu.Unlock()
+}
+
+// Free gives back what Hold counted.
+func (p *Port) Free(n int) {
+	t := &p.c().calls
+	t.mu.Lock()
+	t.freeLocked(n)
+	t.mu.Unlock()
+}
+
+// Full reports whether Wait would wait.
+func (p *Port) Full() bool {
+	t := &p.c().calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.input >= maxInput && !t.ended
+}
+
+// Wait returns when less than 64 KiB of input wait, or the connection has been
+// closed by the hub. The reader calls it before it reads on.
+func (p *Port) Wait() {
+	t := &p.c().calls
+	for {
+		t.mu.Lock()
+		if t.input < maxInput || t.ended || t.unblocked {
+			t.mu.Unlock()
+			return
+		}
+		if t.room == nil {
+			t.room = make(chan struct{})
+		}
+		room := t.room
+		t.mu.Unlock()
+		<-room
+	}
+}
+
+// Unblock makes Wait return from now on: the wire's link is closed, and its
+// reader has to notice.
+func (p *Port) Unblock() {
+	t := &p.c().calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unblocked = true
+	if t.room != nil {
+		close(t.room)
+		t.room = nil
+	}
+}
+
+// disconnectWait is how long the calls of a connection that has ended are
+// awaited (D 17).
+const disconnectWait = 5 * time.Second
+
+// End ends the connection: its memberships go, the contexts of its calls are
+// cancelled, and Disconnect runs after the last of them. The wire's reader
+// calls it once, last; Control still works.
+func (p *Port) End(cause error) {
+	c := p.c()
+	if !c.gone() {
+		return
+	}
+	c.stopCalls(context.Canceled)
+	c.ctx.cancel(context.Canceled)
+	if !c.waitCalls(disconnectWait) {
+		c.hub.log.Error("hubwire: calls ignore the end of their context", "hub", c.hub.opts.Name, "conn", c.id, "calls", c.running())
+	}
+	if c.asking.Load() && c.hub.opts.Disconnect != nil {
+		c.hub.safely(c, "Disconnect", func() error {
+			c.hub.opts.Disconnect(c.ctx.base, c, cause)
+			return nil
+		})
+	}
+	c.hub.remove(c)
+}
