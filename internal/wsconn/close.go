@@ -1,0 +1,109 @@
+package wsconn
+
+import (
+	"net"
+	"time"
+)
+
+// CloseSent tells that the caller has written a close frame with code, or has
+// queued it as the last thing to be written. From now on what the peer sends is
+// read and discarded, and Serve ends with the peer's close frame, with the end
+// of input, or after CloseTimeout. Later calls change nothing.
+//
+// Whoever writes a close frame calls CloseSent before or after; inside a
+// Handler's Control it is not needed.
+func (c *Conn) CloseSent(code int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginLocked()
+}
+
+// beginLocked begins the closing and reports whether it had not begun.
+func (c *Conn) beginLocked() bool {
+	if c.has(closing | closed) {
+		return false
+	}
+	c.setLocked(closing)
+	c.owed = nil
+	c.nc.SetReadDeadline(time.Now().Add(CloseTimeout))
+	return true
+}
+
+// closeLeftLocked is told that our close frame has left whole.
+func (c *Conn) closeLeftLocked() {
+	if c.has(sent) {
+		return
+	}
+	c.beginLocked()
+	c.setLocked(sent)
+	switch {
+	case c.has(finished):
+		c.nc.SetReadDeadline(past) // wakes the reader
+	case c.has(failed) && c.fd >= 0:
+		shutdownWrite(int(c.fd))
+	}
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// halfClose ends our output where the reader still listens for the peer's end,
+// on the ordinary path. It may wait.
+func (c *Conn) halfClose() {
+	if h, ok := c.nc.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+		return
+	}
+	c.mu.Lock()
+	c.setLocked(finished)
+	c.nc.SetReadDeadline(past)
+	c.mu.Unlock()
+}
+
+// Abort ends the connection without a word: Serve ends, and with it every
+// Write. It does not wait, and may be called more than once. The socket is
+// closed by Serve's goroutine alone, so that its descriptor cannot mean another
+// connection while somebody writes.
+func (c *Conn) Abort() {
+	c.mu.Lock()
+	again := c.has(aborted | closed)
+	c.setLocked(aborted)
+	if c.fd >= 0 {
+		shutdown(int(c.fd))
+		c.fd = -1
+	}
+	c.mu.Unlock()
+	if !c.direct && !again {
+		// A net.Conn is closed safely by anyone. That of TLS would wait to say
+		// goodbye, so what is beneath it is closed.
+		beneath(c.nc).Close()
+	}
+}
+
+// close closes the socket. Only Serve calls it, last.
+func (c *Conn) close() {
+	c.mu.Lock()
+	undelivered := c.has(closing) && !c.has(sent)
+	c.setLocked(closed)
+	c.fd = -1
+	c.owed = nil
+	c.mu.Unlock()
+	if undelivered || c.has(timedOut) {
+		// The peer does not read: the kernel shall not go on trying for
+		// minutes, nor TLS wait to say goodbye.
+		b := beneath(c.nc)
+		if t, ok := b.(*net.TCPConn); ok {
+			t.SetLinger(0)
+		}
+		b.Close()
+	}
+	c.nc.Close()
+	c.drop()
+}
+
+// beneath is the connection that carries nc, if nc says so (TLS does).
+func beneath(nc net.Conn) net.Conn {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
+	}
+	return nc
+}

@@ -1,0 +1,178 @@
+package wsconn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A buffer holds what one read brings. A connection has one only while there is
+// input.
+type buffer [4096]byte
+
+var (
+	buffers  = sync.Pool{New: func() any { return new(buffer) }}
+	controls = sync.Pool{New: func() any { return new([2 + maxControl]byte) }} // a control frame to write
+)
+
+// drop gives the buffer back.
+func (c *Conn) drop() {
+	if c.buf != nil {
+		buffers.Put(c.buf)
+		c.buf = nil
+	}
+}
+
+// Serve reads until the connection ends, and then closes it. It runs on a
+// goroutine of its own, started after the HTTP handler has returned or just
+// before, and returns
+//
+//   - nil after a closing handshake, whoever began it, and when the peer goes
+//     after CloseSent without one; whatever valid code the peer sends is clean,
+//     and is answered with 1000;
+//   - a *CloseError after the peer broke a rule: a close frame with the error's
+//     code has been given to h, and Serve has waited for its way out;
+//   - the error of h.Data or h.Idle; if a close frame was sent before, after
+//     the closing handshake, else at once;
+//   - an error that is net.ErrClosed after Abort, io.ErrUnexpectedEOF after an
+//     end without a close frame, os.ErrDeadlineExceeded if the closing
+//     handshake was not completed within CloseTimeout, or that of the socket.
+//
+// A panic of h passes through and closes the connection.
+func (c *Conn) Serve(h Handler) error {
+	defer c.close()
+	var (
+		raw   syscall.RawConn
+		ready func(uintptr) bool
+		held  []byte
+	)
+	if c.direct {
+		var err error
+		if raw, err = c.nc.(syscall.Conn).SyscallConn(); err != nil {
+			return fmt.Errorf("wsconn: read: %w", err)
+		}
+		ready = c.readable // made once: it is an allocation
+	} else {
+		held = make([]byte, 512)
+	}
+	var result error // what Serve returns once the closing is over
+	for {
+		p, err := c.read(raw, ready, held)
+		if err != nil || c.has(aborted) {
+			return c.ended(result, err)
+		}
+		if c.has(finished | failed) {
+			continue // discarded until the end of input
+		}
+		v, err := c.consume(h, p)
+		if v == nothing {
+			continue
+		}
+		if result == nil {
+			result = err // the first cause is what counts
+		}
+		if c.stop(h, v, result) {
+			return result
+		}
+	}
+}
+
+// A verdict is what comes of one read's bytes.
+type verdict uint8
+
+const (
+	nothing  verdict = iota // go on
+	goodbye                 // the peer's close frame has come
+	nonsense                // the peer broke a rule; the error is a *CloseError
+	badbye                  // the same, in its close frame
+	refused                 // the Handler returned the error
+)
+
+// stop does what a verdict asks for and reports whether the socket can be
+// closed at once. Otherwise the reader goes on until the closing is over.
+func (c *Conn) stop(h Handler, v verdict, cause error) (now bool) {
+	code := CloseNormal
+	var bits uint32
+	switch v {
+	case refused:
+		return !c.has(closing)
+	case goodbye:
+		bits = finished
+	case badbye:
+		bits = finished | failed
+	case nonsense:
+		bits = failed
+	}
+	if e, ok := cause.(*CloseError); ok && v != goodbye {
+		code = e.Code
+	}
+	c.mu.Lock()
+	begun := c.beginLocked()
+	c.setLocked(bits)
+	c.mu.Unlock()
+	if begun {
+		f := controls.Get().(*[2 + maxControl]byte)
+		h.Control(AppendClose(f[:0], code, ""))
+		controls.Put(f)
+	} else if v == nonsense {
+		return true // the closing is ours, and the peer talks nonsense meanwhile
+	}
+	return c.has(sent) && c.has(finished)
+}
+
+// ended is what Serve returns when no more can be read.
+func (c *Conn) ended(result, err error) error {
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if late && !(c.has(sent) && c.has(finished)) { // else it was woken: our close frame has left
+		c.mu.Lock()
+		c.setLocked(timedOut)
+		c.mu.Unlock()
+	}
+	switch {
+	case result != nil:
+		return result
+	case c.has(aborted):
+		return fmt.Errorf("wsconn: aborted: %w", net.ErrClosed)
+	case c.has(timedOut):
+		return fmt.Errorf("wsconn: close: %w", err)
+	case c.has(closing):
+		return nil
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("wsconn: read: %w", err)
+}
+
+// read returns the next bytes of input, valid until the next read, and waits
+// for them. On the ordinary path it waits with held.
+func (c *Conn) read(raw syscall.RawConn, ready func(uintptr) bool, held []byte) ([]byte, error) {
+	if c.early != nil {
+		p := c.early
+		c.early = nil
+		return p, nil
+	}
+	if raw != nil {
+		return c.park(raw, ready)
+	}
+	p := held
+	if c.n > 0 && c.n >= len(held) { // the last read filled what it got: there is more
+		if c.buf == nil {
+			c.buf = buffers.Get().(*buffer)
+		}
+		p = c.buf[:]
+	} else {
+		c.drop()
+	}
+	n, err := c.nc.Read(p)
+	if c.n = n; n < len(p) {
+		c.n = 0
+	}
+	if n > 0 {
+		return p[:n], nil
+	}
+	return nil, err
+}

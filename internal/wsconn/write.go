@@ -1,0 +1,127 @@
+package wsconn
+
+import (
+	"fmt"
+	"net"
+)
+
+// TryWrite writes what the kernel takes now and returns how much that was; it
+// never waits. Where writing cannot be done without waiting (TLS, not a socket,
+// not Unix) it writes nothing and returns 0 and no error: the rest is Write's.
+// After Abort, after the close frame and after the end of Serve it fails with
+// net.ErrClosed. It does not allocate, and costs little beside write(2).
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 || c.has(sent) {
+		return 0, c.unwritableLocked()
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := tryWrite(int(c.fd), p)
+	c.wroteLocked(p[:n])
+	if err != nil {
+		return n, fmt.Errorf("wsconn: write: %w", err)
+	}
+	return n, nil
+}
+
+// unwritableLocked is why TryWrite and Write cannot write; nil on the ordinary
+// path of an open connection.
+func (c *Conn) unwritableLocked() error {
+	if c.has(sent | aborted | closed) {
+		return fmt.Errorf("wsconn: write: %w", net.ErrClosed)
+	}
+	return nil
+}
+
+// Write writes all of p, and waits while the kernel does not take it. Abort and
+// the end of Serve end it. p is not kept.
+func (c *Conn) Write(p []byte) error {
+	if c.has(sent | aborted | closed) {
+		return fmt.Errorf("wsconn: write: %w", net.ErrClosed)
+	}
+	for len(p) > 0 {
+		n, err := c.nc.Write(p)
+		c.mu.Lock()
+		c.wroteLocked(p[:n])
+		half := c.has(sent) && c.has(failed) && !c.direct
+		// The pong that waited for its predecessors to leave.
+		p = c.owed
+		if c.pongs > 0 || !c.out.between() || c.has(closing) {
+			p = nil
+		} else if c.owed != nil {
+			c.owed = nil
+			c.pongs++
+		}
+		c.mu.Unlock()
+		if half {
+			c.halfClose()
+		}
+		if err != nil {
+			return fmt.Errorf("wsconn: write: %w", err)
+		}
+	}
+	return nil
+}
+
+// outgoing follows the frames that leave, to know when the close frame and the
+// pongs are out. The zero value is between two frames.
+type outgoing struct {
+	left uint64 // bytes of payload to come
+	step uint8
+	more uint8 // bytes of length to come
+	op   byte
+}
+
+// Steps of outgoing.
+const (
+	atOpcode uint8 = iota
+	atLength
+	atExtended
+	atPayload
+)
+
+func (o *outgoing) between() bool { return o.step == atOpcode }
+
+// wroteLocked is told of all bytes that left, in order.
+func (c *Conn) wroteLocked(p []byte) {
+	o := &c.out
+	for len(p) > 0 {
+		switch o.step {
+		case atOpcode:
+			o.op, o.step = p[0]&0x0f, atLength
+			p = p[1:]
+			continue
+		case atLength:
+			o.left, o.step = uint64(p[0]&0x7f), atPayload
+			switch o.left {
+			case 126:
+				o.left, o.more, o.step = 0, 2, atExtended
+			case 127:
+				o.left, o.more, o.step = 0, 8, atExtended
+			}
+			p = p[1:]
+		case atExtended:
+			o.left = o.left<<8 | uint64(p[0])
+			if o.more--; o.more == 0 {
+				o.step = atPayload
+			}
+			p = p[1:]
+		case atPayload:
+			n := min(o.left, uint64(len(p)))
+			o.left -= n
+			p = p[n:]
+		}
+		if o.step == atPayload && o.left == 0 {
+			o.step = atOpcode
+			switch o.op {
+			case OpClose:
+				c.closeLeftLocked()
+			case OpPong:
+				c.pongs = max(c.pongs, 1) - 1
+			}
+		}
+	}
+}
