@@ -13,7 +13,8 @@ import (
 
 // An ask is a question to a client that waits for its answer.
 type ask struct {
-	conn *Conn // who is asked; nil: a connection of another node
+	conn *Conn      // who is asked; nil: a connection of another node
+	then func(*ask) // called once answered; set for another node's question
 	once sync.Once
 	done chan struct{}
 	val  wire.Values // copied
@@ -27,8 +28,8 @@ type asks struct {
 }
 
 // add registers a question to c.
-func (t *asks) add(id string, c *Conn) *ask {
-	a := &ask{conn: c, done: make(chan struct{})}
+func (t *asks) add(id string, c *Conn, then func(*ask)) *ask {
+	a := &ask{conn: c, then: then, done: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byID == nil {
@@ -54,6 +55,9 @@ func (a *ask) answer(v wire.Values, err error) {
 	a.once.Do(func() {
 		a.val, a.err = v, err
 		close(a.done)
+		if a.then != nil {
+			a.then(a)
+		}
 	})
 }
 
@@ -122,7 +126,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 		return err
 	}
 	s.buf = buf
-	a, err := c.startAsk(id)
+	a, err := c.startAsk(id, nil)
 	if err != nil {
 		s.free()
 		return err
@@ -168,7 +172,7 @@ func (p withHeaders) AppendEvent(dst []byte, name, callID string, args [][]byte)
 }
 
 // startAsk registers a question, or says that the connection has ended.
-func (c *Conn) startAsk(id string) (*ask, error) {
+func (c *Conn) startAsk(id string, then func(*ask)) (*ask, error) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	if c.ended {
@@ -177,7 +181,7 @@ func (c *Conn) startAsk(id string) (*ask, error) {
 	if c.asks == nil {
 		c.asks = map[string]*ask{}
 	}
-	a := c.hub.asks.add(id, c)
+	a := c.hub.asks.add(id, c, then)
 	c.asks[id] = a
 	return a, nil
 }

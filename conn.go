@@ -135,11 +135,11 @@ func (c *Conn) join(ctx context.Context, name string) error {
 	if c.groups == nil {
 		c.groups = map[string]*membership{}
 	}
-	m, first := c.hub.add(c, toGroup, name)
-	c.groups[name] = m
+	c.groups[name] = c.hub.add(c, toGroup, name)
 	c.state.Unlock()
-	if first {
-		return c.hub.subscribe(ctx, toGroup, name)
+	if err := c.hub.subscribe(ctx, toGroup, name); err != nil {
+		c.leave(name)
+		return err
 	}
 	return nil
 }
@@ -151,16 +151,20 @@ func (c *Conn) Leave(ctx context.Context, groups ...string) error {
 		if err := c.shard.wait(ctx); err != nil {
 			return err
 		}
-		c.state.Lock()
-		m := c.groups[name]
-		delete(c.groups, name)
-		last := m != nil && c.hub.drop(m)
-		c.state.Unlock()
-		if last {
-			c.hub.unsubscribe(toGroup, name)
-		}
+		c.leave(name)
 	}
 	return nil
+}
+
+func (c *Conn) leave(name string) {
+	c.state.Lock()
+	m := c.groups[name]
+	delete(c.groups, name)
+	last := m != nil && c.hub.drop(m)
+	c.state.Unlock()
+	if last {
+		c.hub.unsubscribe(toGroup, name)
+	}
 }
 
 // A Key names a value that belongs to a connection. Keys of different types

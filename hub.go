@@ -233,12 +233,11 @@ func (h *Hub) enter(ctx context.Context, c *Conn) error {
 	}
 	c.state.Lock()
 	c.all, _ = h.all.add(c)
-	first := false
 	if c.user.ID != "" {
-		c.own, first = h.add(c, toUser, c.user.ID)
+		c.own = h.add(c, toUser, c.user.ID)
 	}
 	c.state.Unlock()
-	if first {
+	if c.own != nil {
 		return h.subscribe(ctx, toUser, c.user.ID)
 	}
 	return nil
@@ -352,20 +351,18 @@ func (h *Hub) target(kind targetKind, name string) *target {
 	return h.table(kind)[name]
 }
 
-// add makes c a member of a group or a user, and reports whether it is the
-// first on this node.
-func (h *Hub) add(c *Conn, kind targetKind, name string) (m *membership, first bool) {
+// add makes c a member of a group or a user.
+func (h *Hub) add(c *Conn, kind targetKind, name string) *membership {
 	for {
 		h.targets.Lock()
 		t := h.table(kind)[name]
-		first = t == nil
-		if first {
+		if t == nil {
 			t = h.newTarget(kind, name)
 			h.table(kind)[name] = t
 		}
 		h.targets.Unlock()
 		if m, ok := t.add(c); ok {
-			return m, first
+			return m
 		}
 		h.forget(t)
 	}
