@@ -1,0 +1,89 @@
+package jsonwire
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+	"unicode/utf8"
+)
+
+// This is the one file that calls encoding/json. Its meaning is v1's (D 19).
+// Go 1.27 rewrites encoding/json on top of v2 and keeps that meaning for the
+// functions used here, so nothing changes when the toolchain does. Should this
+// file ever call encoding/json/v2 itself, behind a go1.27 build tag, it has to
+// pass json.DefaultOptionsV1() and jsontext.EscapeForHTML(false).
+
+// An encoder is a json.Encoder that appends to dst.
+type encoder struct {
+	dst []byte
+	enc *json.Encoder
+}
+
+func (e *encoder) Write(p []byte) (int, error) {
+	e.dst = append(e.dst, p...)
+	return len(p), nil
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.enc = json.NewEncoder(e)
+	e.enc.SetEscapeHTML(false)
+	return e
+}}
+
+// stdAppend is json.Marshal without HTML escaping. A marshaler of the value's
+// own that panics, or that returns what is not UTF-8, makes an error.
+func stdAppend(dst []byte, v any) (out []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			out, err = dst, fmt.Errorf("jsonwire: encode: %T panicked: %v", v, r)
+		}
+	}()
+	if endless(v) {
+		return dst, fmt.Errorf("jsonwire: encode: %T has a pointer that points to itself", v)
+	}
+	e := encoders.Get().(*encoder)
+	e.dst = dst
+	err = e.enc.Encode(v)
+	out = e.dst
+	e.dst = nil
+	encoders.Put(e) // not after a panic: nobody knows what state it is in
+	if err != nil {
+		return dst, fmt.Errorf("jsonwire: encode: %w", err)
+	}
+	out = out[:len(out)-1] // the newline
+	if !utf8.Valid(out[len(dst):]) {
+		return dst, fmt.Errorf("jsonwire: encode: %T made JSON that is not UTF-8", v)
+	}
+	return out, nil
+}
+
+// endless reports whether v, or a type inside of v, is a pointer that leads to
+// itself and nothing else. encoding/json finds all other cycles, and in v1 these
+// too; built on v2 it does not.
+func endless(v any) bool {
+	r := reflect.ValueOf(v)
+	for range 100 {
+		if k := r.Kind(); k != reflect.Pointer && k != reflect.Interface {
+			t := reflect.TypeOf(v)
+			return t != nil && nullPlanOf(t).endless
+		}
+		r = r.Elem()
+	}
+	return true
+}
+
+// stdDecode is json.Unmarshal. An unmarshaler of the value's own that panics
+// makes an error.
+func stdDecode(src []byte, into any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("jsonwire: decode: %T panicked: %v", into, r)
+		}
+	}()
+	if err := json.Unmarshal(src, into); err != nil {
+		return fmt.Errorf("jsonwire: decode: %w", err)
+	}
+	return nil
+}
