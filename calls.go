@@ -162,7 +162,7 @@ func (c *Conn) work(call *Call) {
 		over := t.retires && t.retiredLocked()
 		t.mu.Unlock()
 		if over {
-			c.link.Close(ErrShutdown, true)
+			c.close(ErrShutdown, true)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func (c *Conn) retire() {
 	over := t.retiredLocked()
 	t.mu.Unlock()
 	if over {
-		c.link.Close(ErrShutdown, true)
+		c.close(ErrShutdown, true)
 	}
 }
 
@@ -224,7 +224,7 @@ func (c *Conn) reply(call *Call, r wire.Reply, fault *wire.Fault) {
 	defer func() {
 		if v := recover(); v != nil || !done {
 			c.hub.log.Error("hubwire: result panics", "hub", c.hub.opts.Name, "conn", c.id, "call", call.in.Name, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
-			c.link.Close(&panicError{v}, true)
+			c.close(&panicError{v}, true)
 		}
 	}()
 	if fault != nil {

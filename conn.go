@@ -76,8 +76,16 @@ func (c *Conn) Abort() {
 	c.state.Unlock()
 	if first && !c.once {
 		c.hub.count("closes", "abort", 1)
-		c.link.Close(nil, false)
+		c.close(nil, false)
 	}
+}
+
+// close closes the link that the connection has now.
+func (c *Conn) close(reason error, reconnect bool) {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	l.Close(reason, reconnect)
 }
 
 // LogValue makes a Conn a short log attribute.

@@ -1,10 +1,8 @@
 package hubwire
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hubwire/hubwire/wire"
 )
@@ -97,6 +95,8 @@ type queue struct {
 	inline [2]item // so that an idle connection needs no other memory
 
 	msgs, bytes int    // counted records that wait or are being written
+	gauge       int    // what of bytes is in the counter queued_bytes
+	controls    int    // control frames among items
 	rest        []byte // what the link did not take of a write
 	restMsgs    int
 	restBytes   int
@@ -106,9 +106,13 @@ type queue struct {
 	closed      bool // nothing more is taken
 
 	room chan struct{} // closed when there is room; nil where nobody waits
+
+	resume *resume // nil without stateful reconnect
+	gen    int     // counts the links
 }
 
-func (q *queue) empty() bool { return q.head == len(q.items) && q.rest == nil }
+// behind reports whether the client is behind: then the bounds apply.
+func (q *queue) behind() bool { return q.draining || q.resume != nil && q.resume.behind() }
 
 func (q *queue) push(it item) {
 	if q.items == nil {
@@ -133,14 +137,30 @@ func (q *queue) popped() {
 
 // unlock unlocks c.mu and then does what must not be done under it.
 func (c *Conn) unlock() {
-	pump, end, cause := c.pumpDue, c.endDue, c.endCause
+	pump, end, cause, link := c.pumpDue, c.endDue, c.endCause, c.link
 	c.pumpDue, c.endDue, c.endCause = false, false, nil
+	if c.hub.opts.Metrics != nil {
+		c.gaugeLocked()
+	}
 	c.mu.Unlock()
 	if end {
-		c.link.Close(cause, true)
+		link.Close(cause, true)
 	}
 	if pump {
 		c.pump()
+	}
+}
+
+// gaugeLocked brings queued_bytes up to date: what waits for a client that is
+// behind.
+func (c *Conn) gaugeLocked() {
+	now := 0
+	if c.q.behind() {
+		now = c.q.bytes
+	}
+	if now != c.q.gauge {
+		c.hub.count("queued_bytes", "", now-c.q.gauge)
+		c.q.gauge = now
 	}
 }
 
@@ -170,9 +190,6 @@ func (c *Conn) putLocked(rec wire.Record, key string, cl class) {
 	q := &c.q
 	q.msgs++
 	q.bytes += len(rec.Bytes)
-	if q.draining {
-		c.hub.count("queued_bytes", "", len(rec.Bytes))
-	}
 	if key != "" {
 		rec.Bytes = append([]byte(nil), rec.Bytes...)
 		q.push(item{&batch{recs: []wire.Record{rec}, keys: []string{key}, size: len(rec.Bytes)}, 0, 1, cl})
@@ -198,14 +215,13 @@ func (c *Conn) admitLocked(b *batch, from, to int) bool {
 		return false
 	}
 	n, size := to-from, b.bytes(from, to)
-	if q.draining {
+	if q.behind() {
 		if b.keys != nil {
 			c.replaceLocked(b, from, to)
 		}
 		if !c.roomLocked(n, size) {
 			return false
 		}
-		c.hub.count("queued_bytes", "", size)
 	}
 	q.msgs += n
 	q.bytes += size
@@ -240,9 +256,10 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	switch cl {
 	case control:
 		q.push(item{&batch{raw: append([]byte(nil), rec...)}, 0, 0, control})
+		q.controls++
 		return
 	case event:
-		if q.draining {
+		if q.behind() {
 			if key != "" {
 				c.dropKeyLocked(key)
 			}
@@ -299,7 +316,6 @@ func (c *Conn) dropKeyLocked(key string) {
 
 func (c *Conn) droppedLocked(msgs, bytes int, reason string) {
 	c.hub.count("drops", reason, msgs)
-	c.hub.count("queued_bytes", "", -bytes)
 	c.accountLocked(msgs, bytes)
 }
 
@@ -340,11 +356,8 @@ func (c *Conn) slowLocked() {
 func (c *Conn) discardLocked() {
 	q := &c.q
 	q.closed = true
-	if q.draining {
-		c.hub.count("queued_bytes", "", -q.bytes)
-	}
-	q.items, q.head, q.rest = nil, 0, nil
-	q.msgs, q.bytes = 0, 0
+	q.items, q.head, q.rest, q.resume = nil, 0, nil, nil
+	q.msgs, q.bytes, q.controls = 0, 0, 0
 	if q.room != nil {
 		close(q.room)
 		q.room = nil
@@ -353,254 +366,3 @@ func (c *Conn) discardLocked() {
 	c.over.Store(false)
 }
 
-// A scratch is what a write is put together in.
-type scratch struct {
-	buf  []byte
-	recs []wire.Record
-}
-
-var scratches = sync.Pool{New: func() any { return &scratch{buf: make([]byte, 0, 4<<10)} }}
-
-func (s *scratch) free() {
-	if cap(s.buf) > 128<<10 || cap(s.recs) > 1<<10 {
-		return
-	}
-	clear(s.recs[:cap(s.recs)])
-	s.buf, s.recs = s.buf[:0], s.recs[:0]
-	scratches.Put(s)
-}
-
-// writeSize is how much one write gathers: enough to make the system call
-// cheap for each byte, little enough for a slow client to show progress.
-const writeSize = 64 << 10
-
-// takeLocked takes what waits, up to writeSize or one record, and frames it.
-// The bytes are those of a shared frame where one batch is all that waits, else
-// s.buf.
-func (c *Conn) takeLocked(s *scratch) (p []byte, shared bool, msgs, bytes int) {
-	q := &c.q
-	if it := q.items[q.head]; it.class == event && !it.b.own && it.from == 0 && int(it.to) == len(it.b.recs) &&
-		(q.head+1 == len(q.items) || it.b.size >= writeSize/2) {
-		b := it.b
-		q.items[q.head] = item{}
-		q.head++
-		q.popped()
-		return b.frame(c.framing), true, len(b.recs), b.size
-	}
-	s.buf, s.recs = s.buf[:0], s.recs[:0]
-	first := q.head
-	for q.head < len(q.items) && bytes < writeSize {
-		it := &q.items[q.head]
-		if it.class == control {
-			if len(s.recs) > 0 {
-				s.buf = c.framing.Append(s.buf, s.recs)
-				s.recs = s.recs[:0]
-			}
-			s.buf = append(s.buf, it.b.raw...)
-			q.head++
-			continue
-		}
-		for it.from < it.to && bytes < writeSize {
-			r := it.b.recs[it.from]
-			s.recs = append(s.recs, r)
-			it.from++
-			msgs++
-			bytes += len(r.Bytes)
-		}
-		if it.from == it.to {
-			q.head++
-		}
-	}
-	if len(s.recs) > 0 {
-		s.buf = c.framing.Append(s.buf, s.recs)
-	}
-	for i := first; i < q.head; i++ {
-		q.items[i].b.free()
-		q.items[i] = item{}
-	}
-	q.popped()
-	return s.buf, false, msgs, bytes
-}
-
-// flushLocked writes what waits, as far as the link takes it. What it does not
-// take is left to the drain goroutine.
-func (c *Conn) flushLocked() {
-	q := &c.q
-	if q.draining || q.closed || q.head == len(q.items) {
-		return
-	}
-	s := scratches.Get().(*scratch)
-	for q.head < len(q.items) && !q.draining {
-		p, shared, msgs, bytes := c.takeLocked(s)
-		c.writeLocked(p, shared, msgs, bytes)
-		if q.closed {
-			break
-		}
-	}
-	s.free()
-}
-
-// writeLocked writes p, or what the link takes of it. Unless p is shared, what
-// is left is copied.
-func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
-	n, err := c.link.TryWrite(p)
-	switch {
-	case err != nil:
-		c.lostLocked(err)
-	case n == len(p):
-		c.accountLocked(msgs, bytes)
-	default:
-		p = p[n:]
-		if !shared {
-			p = append([]byte(nil), p...)
-		}
-		q := &c.q
-		q.rest, q.restMsgs, q.restBytes = p, msgs, bytes
-		q.draining = true
-		c.hub.count("queued_bytes", "", q.bytes)
-		go c.drain() // ends when nothing waits, or the link is closed
-	}
-}
-
-// lostLocked ends a connection whose link failed.
-func (c *Conn) lostLocked(err error) {
-	c.discardLocked()
-	c.hub.log.Debug("hubwire: connection lost", "conn", c.id, "err", err)
-	c.endDue = true
-}
-
-// send puts one record behind what waits for the connection and writes it,
-// where nothing is in front of it. rec is not kept.
-func (c *Conn) send(rec []byte, key string, cl class) {
-	if c.shard.busy.Load() {
-		c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
-		return
-	}
-	q := &c.q
-	c.mu.Lock()
-	defer c.unlock()
-	if q.closed {
-		return
-	}
-	// The answers to one read leave in one write: while calls wait, a goroutine
-	// of its own writes, which runs as soon as a processor is free.
-	later := cl == result && c.calls.waiting.Load() > 0
-	if q.head == len(q.items) && !q.draining && !later {
-		s := scratches.Get().(*scratch)
-		p := rec
-		if cl != control {
-			q.msgs++
-			q.bytes += len(rec)
-			s.recs = append(s.recs[:0], wire.Record{Bytes: rec})
-			s.buf = c.framing.Append(s.buf[:0], s.recs)
-			p = s.buf
-			c.writeLocked(p, false, 1, len(rec))
-		} else {
-			c.writeLocked(p, false, 0, 0)
-		}
-		s.free()
-		return
-	}
-	c.oneLocked(rec, key, cl)
-	switch {
-	case q.draining || q.flushing:
-	case later:
-		q.flushing = true
-		go c.flush() // ends when what waits is written or left to drain
-	default:
-		c.flushLocked()
-	}
-}
-
-func (c *Conn) flush() {
-	c.mu.Lock()
-	c.q.flushing = false
-	c.flushLocked()
-	c.unlock()
-}
-
-// wait returns when there is room for an item, or for size bytes of an event:
-// when the connection has less than limit waiting.
-func (c *Conn) wait(ctx context.Context, limit int) error {
-	if c.shard.busy.Load() {
-		if err := c.shard.wait(ctx); err != nil {
-			return err
-		}
-	}
-	for {
-		c.mu.Lock()
-		q := &c.q
-		if q.closed {
-			c.mu.Unlock()
-			return ErrClosed
-		}
-		if q.bytes == 0 || q.bytes < limit && q.msgs < c.hub.opts.Queue.Messages {
-			c.mu.Unlock()
-			return nil
-		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		room := q.room
-		c.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// drain writes what waits for a connection that cannot take it at once.
-func (c *Conn) drain() {
-	s := scratches.Get().(*scratch)
-	defer s.free()
-	stall := time.AfterFunc(c.hub.opts.Queue.Stall, c.stalled)
-	defer stall.Stop()
-	for {
-		c.mu.Lock()
-		q := &c.q
-		if q.rest == nil && !q.closed && q.head < len(q.items) {
-			q.rest, _, q.restMsgs, q.restBytes = c.takeLocked(s)
-		}
-		if q.rest == nil || q.closed {
-			q.draining = false
-			c.unlock()
-			return
-		}
-		p := q.rest
-		c.mu.Unlock()
-		for len(p) > 0 {
-			// In pieces, so that a client that is slow but alive is not stalled.
-			n := min(len(p), 16<<10)
-			stall.Reset(c.hub.opts.Queue.Stall)
-			if err := c.link.Write(p[:n]); err != nil {
-				c.mu.Lock()
-				if !q.closed {
-					c.lostLocked(err)
-				}
-				q.draining = false
-				c.unlock()
-				return
-			}
-			p = p[n:]
-		}
-		stall.Stop()
-		c.mu.Lock()
-		if !q.closed {
-			q.rest = nil
-			c.hub.count("queued_bytes", "", -q.restBytes)
-			c.accountLocked(q.restMsgs, q.restBytes)
-		}
-		c.unlock()
-	}
-}
-
-// stalled is called when a write made no progress for Queue.Stall.
-func (c *Conn) stalled() {
-	c.mu.Lock()
-	defer c.unlock()
-	if c.q.draining && !c.q.closed {
-		c.slowLocked()
-	}
-}

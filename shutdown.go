@@ -39,7 +39,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	for _, c := range h.snapshot() {
-		c.link.Close(ErrShutdown, true)
+		c.close(ErrShutdown, true)
 		c.stopCalls(ErrShutdown)
 	}
 	timer := time.NewTimer(lastWait)
