@@ -1,0 +1,144 @@
+package hubwire
+
+import (
+	"context"
+	"fmt"
+)
+
+// subscribe wants a subscription and waits until it is there.
+func (h *Hub) subscribe(ctx context.Context, kind targetKind, name string) error {
+	r := h.remote
+	if r == nil {
+		return nil
+	}
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	return r.subscribe(ctx, r.address(addressKinds[kind], name))
+}
+
+// unsubscribe does not wait.
+func (h *Hub) unsubscribe(kind targetKind, names ...string) {
+	r := h.remote
+	if r == nil {
+		return
+	}
+	for _, name := range names {
+		r.want(r.address(addressKinds[kind], name), func() bool {
+			// A new member may have come meanwhile; it wants the subscription
+			// after it has entered the target.
+			return (kind == toGroup || kind == toUser) && h.target(kind, name) != nil
+		})
+	}
+}
+
+func (r *remote) subscribe(ctx context.Context, a Address) error {
+	changed := r.want(a, func() bool { return true })
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		r.mu.Lock()
+		s := r.subs[a]
+		switch {
+		case r.closed:
+			r.mu.Unlock()
+			return ErrClosed
+		case s == nil || !s.want || s.have:
+			r.mu.Unlock()
+			return nil
+		case s.err != nil && !s.busy:
+			err := s.err
+			r.mu.Unlock()
+			return fmt.Errorf("hubwire: backplane: subscribe: %w", err)
+		}
+		changed = s.changed
+		r.mu.Unlock()
+	}
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// want says what is wanted of a subscription; the channel is closed at the end
+// of the attempt that brings it about.
+func (r *remote) want(a Address, wanted func() bool) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return closedChan
+	}
+	s, want := r.subs[a], wanted()
+	if s == nil {
+		if !want {
+			return closedChan
+		}
+		s = &subscription{}
+		r.subs[a] = s
+	}
+	s.want = want
+	if s.busy {
+		return s.changed
+	}
+	if s.want == s.have {
+		return closedChan
+	}
+	s.busy, s.changed = true, make(chan struct{})
+	changed := s.changed
+	r.jobs.Add(1)
+	go r.settle(a, s) // ends when what is there is what is wanted; Shutdown waits
+	return changed
+}
+
+func (r *remote) settle(a Address, s *subscription) {
+	defer r.jobs.Done()
+	for {
+		r.mu.Lock()
+		want := s.want
+		r.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), echoWait)
+		var err error
+		if want {
+			err = r.bp.Subscribe(ctx, a)
+		} else {
+			err = r.bp.Unsubscribe(ctx, a)
+		}
+		cancel()
+		r.mu.Lock()
+		s.err = err
+		if err == nil {
+			s.have = want
+		}
+		close(s.changed)
+		if s.want == want || r.closed {
+			s.busy = false
+			if !s.want {
+				delete(r.subs, a)
+			}
+			r.mu.Unlock()
+			return
+		}
+		s.changed = make(chan struct{})
+		r.mu.Unlock()
+	}
+}
+
+// closeRemote ends the hub's part of the backplane.
+func (h *Hub) closeRemote(ctx context.Context) error {
+	r := h.remote
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.jobs.Wait()
+	r.startMu.Lock()
+	defer r.startMu.Unlock()
+	if !r.started {
+		return nil
+	}
+	r.started = false
+	return r.bp.Close(ctx, h.opts.Name)
+}
