@@ -365,4 +365,3 @@ func (c *Conn) discardLocked() {
 	c.pumpDue = c.pumpDue || c.over.Load()
 	c.over.Store(false)
 }
-

@@ -212,4 +212,3 @@ func (r *remote) move(m *Message) {
 		}
 	})
 }
-
