@@ -20,8 +20,10 @@ type calls struct {
 	mu        sync.Mutex // guards the following
 	head      *Call
 	tail      *Call
-	free      int // places
-	input     int // bytes of input that calls and uploads hold
+	free      int    // places
+	spawned   bool   // a worker is on its way to its call
+	worker    func() // Conn.work
+	input     int    // bytes of input that calls and uploads hold
 	active    map[*Call]struct{}
 	one       *Call // the only active call, so that most connections need no map
 	streams   map[string]*Call
@@ -103,22 +105,40 @@ func (c *Conn) startLocked(call *Call) {
 	}
 	t.tail = call
 	t.waiting.Add(1)
-	for next := c.nextLocked(); next != nil; next = c.nextLocked() {
-		go c.work(next) // ends with the call, and those that wait behind it
+	c.spawnLocked()
+}
+
+// spawnLocked starts a worker where the call that waits in front may start. One
+// at a time is on its way; it starts the next when it has taken its call.
+func (c *Conn) spawnLocked() {
+	t := &c.calls
+	if t.spawned || !c.startableLocked() {
+		return
 	}
+	t.spawned = true
+	if t.worker == nil {
+		t.worker = c.work // made once: a go statement with arguments allocates
+	}
+	go t.worker() // ends with its call, and those that wait behind it
+}
+
+// startableLocked reports whether the call that waits in front may start.
+func (c *Conn) startableLocked() bool {
+	t := &c.calls
+	if t.head == nil || t.ended {
+		return false
+	}
+	return !t.head.ordinary() || t.free > 0 && !c.over.Load()
 }
 
 // nextLocked takes the call that waits in front, if it may start.
 func (c *Conn) nextLocked() *Call {
 	t := &c.calls
-	call := t.head
-	if call == nil || t.ended {
+	if !c.startableLocked() {
 		return nil
 	}
+	call := t.head
 	if call.ordinary() {
-		if t.free == 0 || c.over.Load() {
-			return nil
-		}
 		t.free--
 	}
 	if t.head = call.next; t.head == nil {
@@ -130,40 +150,35 @@ func (c *Conn) nextLocked() *Call {
 	if !call.in.Stream {
 		t.unary++
 	}
+	c.spawnLocked()
 	return call
 }
 
 // pump starts what can start.
 func (c *Conn) pump() {
-	t := &c.calls
-	t.mu.Lock()
-	for next := c.nextLocked(); next != nil; next = c.nextLocked() {
-		go c.work(next) // ends with the call, and those that wait behind it
-	}
-	t.mu.Unlock()
+	c.calls.mu.Lock()
+	c.spawnLocked()
+	c.calls.mu.Unlock()
 }
 
-// work runs a call, and then those that wait.
-func (c *Conn) work(call *Call) {
+// work takes a call, runs it, and then those that wait.
+func (c *Conn) work() {
 	t := &c.calls
-	for call != nil {
+	t.mu.Lock()
+	t.spawned = false
+	for call := c.nextLocked(); call != nil; call = c.nextLocked() {
+		t.mu.Unlock()
 		c.run(call)
 		t.mu.Lock()
 		t.doneLocked(call)
 		if call.ordinary() && !call.released {
 			t.free++
 		}
-		call = c.nextLocked()
-		if call != nil {
-			for more := c.nextLocked(); more != nil; more = c.nextLocked() {
-				go c.work(more) // ends with the call, and those that wait behind it
-			}
-		}
-		over := t.retires && t.retiredLocked()
-		t.mu.Unlock()
-		if over {
-			c.close(ErrShutdown, true)
-		}
+	}
+	over := t.retires && t.retiredLocked()
+	t.mu.Unlock()
+	if over {
+		c.close(ErrShutdown, true)
 	}
 }
 
