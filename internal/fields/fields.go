@@ -139,3 +139,18 @@ func dominant(all []Field) []Field {
 	slices.SortFunc(out, func(a, b Field) int { return slices.Compare(a.Index, b.Index) })
 	return out
 }
+
+// Hidden reports whether the struct type t has something inside, but nothing
+// that a codec would see, because its fields are not exported: a value that
+// would get lost without a word.
+func Hidden(t reflect.Type, key string) bool {
+	if t.Size() == 0 || len(Of(t, key)) > 0 {
+		return false
+	}
+	for i := range t.NumField() {
+		if !t.Field(i).IsExported() {
+			return true
+		}
+	}
+	return false
+}

@@ -127,6 +127,7 @@ func (e *CodeError) Error() string {
 // A head is the first bytes of a value, and all of it where the value is a
 // number or the like.
 type head struct {
+	code byte
 	kind Kind
 	neg  bool   // Int: n is a negative int64
 	wide bool   // Float: n is the bits of a float64, else of a float32
@@ -143,7 +144,7 @@ func readHead(b []byte, i int) (h head, err error) {
 		return h, ErrShort
 	}
 	c := b[i]
-	h.data = i + 1
+	h.code, h.data = c, i+1
 	switch {
 	case c < fixMap:
 		h.kind, h.n = Int, uint64(c)
@@ -208,7 +209,7 @@ func readHead(b []byte, i int) (h head, err error) {
 	case map16, map32:
 		h.kind = Map
 	default:
-		return h, &CodeError{Code: c, Want: "a value"}
+		return h, h.mismatch("a value")
 	}
 	if h.kind == Ext {
 		if h.data >= len(b) {
@@ -220,6 +221,21 @@ func readHead(b []byte, i int) (h head, err error) {
 	return h, h.check(b)
 }
 
+// mismatch is the error for a value of another kind than is wanted.
+func (h head) mismatch(want string) error { return &CodeError{Code: h.code, Want: want} }
+
+// end is the index behind a value that is not an array or a map.
+func (h head) end() int {
+	switch h.kind {
+	case String, Bytes, Ext:
+		return h.data + int(h.n)
+	}
+	return h.data
+}
+
+// bytes is the content of a string, bin or extension.
+func (h head) bytes(b []byte) []byte { return b[h.data : h.data+int(h.n)] }
+
 func (h *head) setInt(n int64) { h.kind, h.neg, h.n = Int, n < 0, uint64(n) }
 
 // widths[code-0xC0] is how many bytes of number or length follow the code.
@@ -229,7 +245,7 @@ var widths = [32]uint8{
 }
 
 // check compares the length with what is left.
-func (h *head) check(b []byte) error {
+func (h head) check(b []byte) error {
 	left := uint64(len(b) - h.data)
 	switch h.kind {
 	case String, Bytes, Ext, Array:

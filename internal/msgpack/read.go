@@ -55,7 +55,7 @@ func (r *Reader) read(want Kind) (h head, err error) {
 		return h, err
 	}
 	if h.kind != want {
-		return h, &CodeError{Code: r.src[r.pos], Want: want.String()}
+		return h, h.mismatch(want.String())
 	}
 	return h, nil
 }
@@ -108,20 +108,6 @@ func (r *Reader) ReadInt32() (int32, error) {
 		return 0, err
 	}
 	return int32(n), nil
-}
-
-func (h *head) int64() (int64, error) {
-	if !h.neg && h.n > math.MaxInt64 {
-		return 0, ErrRange
-	}
-	return int64(h.n), nil
-}
-
-func (h *head) uint64() (uint64, error) {
-	if h.neg {
-		return 0, ErrRange
-	}
-	return h.n, nil
 }
 
 // ReadString reads a string: its bytes as they came, which need not be UTF-8;
