@@ -1,0 +1,261 @@
+package signalr
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/wire"
+)
+
+// An ending says how a connection ends (section 6.8).
+type ending struct {
+	text      *string // error of the Close message; nil is none
+	reconnect bool
+	cause     error  // for Disconnect
+	refusal   string // of the handshake, instead of a Close message
+	silent    bool   // nothing can be said
+}
+
+// settleTime is how long the reader, before it ends a connection, waits for the
+// answers to calls that came in front of what ends it. ASP.NET Core runs a quick
+// method before it reads on; here it may just have started.
+const settleTime = 50 * time.Millisecond
+
+// end ends the connection. It is the reader's.
+func (c *conn) end(e *ending) {
+	if c.port != nil && !e.silent {
+		c.settle()
+	}
+	if c.begin(e, false) {
+		c.finish(e)
+	}
+}
+
+// endAside is end for all others, who must not wait.
+func (c *conn) endAside(e *ending) {
+	if c.begin(e, true) {
+		go func() { // ends with the Port, which waits a few seconds for calls at most
+			defer c.last.Done()
+			c.finish(e)
+		}()
+	}
+}
+
+// begin starts the last phase and reports whether it had not begun: the caller
+// then calls finish, and aside it says last.Done. While the hub runs Connect the
+// ending is left to the reader.
+func (c *conn) begin(e *ending, aside bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.phase {
+	case closing:
+		return false
+	case joining:
+		if c.wanted == nil {
+			c.wanted = e
+		}
+		return false
+	}
+	c.phase = closing
+	c.quiet.Store(true)
+	if aside {
+		c.last.Add(1)
+	}
+	return true
+}
+
+// settle waits until the ordinary calls have been answered, for a moment.
+func (c *conn) settle() {
+	if c.running.Load() == 0 {
+		return
+	}
+	settled := make(chan struct{})
+	c.settled.Store(&settled)
+	if c.running.Load() == 0 {
+		return
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	}
+}
+
+// fail ends the connection with an error; the client may come back. It is the
+// reader's.
+func (c *conn) fail(err error) {
+	if c.hub == nil {
+		c.end(&ending{refusal: handshakeCanceled})
+		return
+	}
+	c.end(c.failure(err))
+}
+
+// failAside is fail for all others.
+func (c *conn) failAside(err error) { c.endAside(c.failure(err)) }
+
+func (c *conn) failure(err error) *ending {
+	c.mount.hubOpts.Logger.Info("signalr: connection closed with an error", "hub", c.mount.hubOpts.Name, "conn", c.name(), "err", err)
+	return &ending{text: c.errorText(err), reconnect: true, cause: err}
+}
+
+func (c *conn) errorText(err error) *string {
+	text := closedWithError(err, c.mount.hubOpts.DetailedErrors)
+	return &text
+}
+
+func (c *conn) name() string {
+	if c.port != nil {
+		return c.port.Conn().ID()
+	}
+	return ""
+}
+
+// Close ends the connection for the hub.
+func (c *conn) Close(reason error, reconnect bool) {
+	if c.lost.Load() {
+		c.endAside(&ending{silent: true})
+		return
+	}
+	c.endAside(c.endingFor(reason, reconnect))
+}
+
+// endingFor is how the hub's reasons are told to the client.
+func (c *conn) endingFor(reason error, reconnect bool) *ending {
+	switch {
+	case reason == nil:
+		return &ending{reconnect: reconnect}
+	case errors.Is(reason, hubwire.ErrShutdown), errors.Is(reason, hubwire.ErrClosed):
+		return &ending{reconnect: true}
+	}
+	return &ending{text: c.errorText(reason), reconnect: reconnect, cause: reason, silent: errors.Is(reason, hubwire.ErrSlow)}
+}
+
+// closedByClient takes the client's Close message. Its error is told to
+// Disconnect, and not echoed.
+func (c *conn) closedByClient(p *parser) {
+	e := &ending{}
+	if p.failed {
+		e.cause = &hubwire.Error{Code: hubwire.CodeUnknown, Message: string(p.text)}
+	}
+	c.end(e)
+}
+
+// finish goes through the end of a connection in the order of section 6.8: the
+// Close message, the end of the calls and Disconnect, the close frame.
+func (c *conn) finish(e *ending) {
+	c.mount.ticks.Remove(c)
+	if c.port == nil {
+		c.lastWords(e)
+		return
+	}
+	silent := e.silent || c.lost.Load()
+	if silent {
+		c.ws.Abort()
+	} else if !c.said.Load() {
+		c.port.Control(c.closeMessage(e))
+	}
+	c.endUploads()
+	c.port.Unblock()
+	c.port.End(e.cause)
+	c.forget()
+	if silent {
+		return
+	}
+	if !c.said.Swap(true) {
+		c.port.Control(wsconn.AppendClose(nil, wsconn.CloseNormal, ""))
+	}
+	c.ws.CloseSent(wsconn.CloseNormal)
+}
+
+// closeMessage is the hub's last message, framed.
+func (c *conn) closeMessage(e *ending) []byte {
+	return c.Framing().Append(nil, []wire.Record{{Bytes: c.hub.appendClose(nil, e.text, e.reconnect)}})
+}
+
+// lastWords ends a connection that the hub does not know: it is the only one who
+// writes then.
+func (c *conn) lastWords(e *ending) {
+	c.forget()
+	if e.silent {
+		c.ws.Abort()
+		return
+	}
+	var b []byte
+	if e.refusal != "" {
+		b = wsconn.AppendFrame(nil, true, appendHandshakeError(nil, e.refusal))
+		c.mount.hubOpts.Logger.Debug("signalr: handshake refused", "hub", c.mount.hubOpts.Name, "err", e.refusal)
+	} else {
+		b = c.closeMessage(e)
+	}
+	b = wsconn.AppendClose(b, wsconn.CloseNormal, "")
+	c.said.Store(true)
+	// A client that does not read shall not hold the goroutine up.
+	stuck := time.AfterFunc(wsconn.CloseTimeout, c.ws.Abort)
+	_ = c.ws.Write(b) // a socket that has failed is noticed by its reader
+	stuck.Stop()
+	c.ws.CloseSent(wsconn.CloseNormal)
+}
+
+// forget makes the connection's token unknown, before the client can see that
+// the connection has ended.
+func (c *conn) forget() {
+	if c.session != (connID{}) {
+		c.mount.sessions.end(c.session, time.Now())
+	}
+}
+
+// serve is the connection's goroutine: it reads until the end.
+func (c *conn) serve() {
+	err := c.read()
+	m := c.mount
+	c.end(&ending{silent: true, cause: c.cause(err)})
+	c.last.Wait()
+	if c.parser != nil {
+		c.parser.release()
+		c.parser = nil
+	}
+	c.forget()
+	if o := c.opening; o != nil {
+		o.late.Stop()
+		m.handshakes.Add(-1)
+	}
+	m.conns.Add(-1)
+}
+
+// read runs the WebSocket. A panic, which would be a fault of this package,
+// ends the connection alone.
+func (c *conn) read() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("signalr: panic: %v", v)
+			c.mount.hubOpts.Logger.Error("signalr: reader panics", "hub", c.mount.hubOpts.Name, "conn", c.name(), "err", err, "stack", string(debug.Stack()))
+		}
+	}()
+	return c.ws.Serve(c)
+}
+
+// cause is what Disconnect is told of an end of input that nobody announced.
+func (c *conn) cause(err error) error {
+	switch {
+	case len(c.part) > 0:
+		return errPartial
+	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	}
+	if _, ok := errors.AsType[*wsconn.CloseError](err); ok {
+		return err
+	}
+	return nil
+}
+
+// seconds is d in whole seconds, rounded up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -1,0 +1,370 @@
+package signalr
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/ticker"
+	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/wire"
+)
+
+// A conn is one SignalR connection over a WebSocket: the hub's [wire.Link] and
+// the socket's wsconn.Handler.
+//
+// Its phases, and who may write in each:
+//
+//	shaking, answering  The handshake is awaited, and answered. The reader
+//	         writes; the handshake's timer ends the phase.
+//	joining  Hub.Open runs Connect on the reader's goroutine. The hub writes.
+//	         Whoever wants to end the connection leaves word for the reader.
+//	open     The hub writes. The reader, the clock, the hub and calls that
+//	         cannot send their result may end the phase.
+//	closing  One goroutine says the last words, ends the Port and begins the
+//	         closing handshake: the reader's own, if it was the reader that
+//	         ended it, else one made for it.
+//
+// serve owns the socket and waits for the goroutine of the last phase.
+type conn struct {
+	ticker.Slot
+	mount   *mount
+	ws      *wsconn.Conn
+	port    *hubwire.Port // set while joining, unchanged then
+	hub     protocol      // set when the handshake is done, unchanged then
+	opening *opening      // nil once open
+	session connID        // zero: not negotiated
+
+	// the reader's alone
+	part   []byte // the beginning of a message that is not whole
+	looked int    // how much of part was looked at for its end
+	parser *parser
+
+	mu     sync.Mutex // guards the following, and writes before there is a Port
+	phase  phase
+	wanted *ending // what waits for the reader, while joining
+
+	quiet   atomic.Bool  // nothing of calls is sent any more
+	lost    atomic.Bool  // the socket has failed
+	said    atomic.Bool  // our close frame is on its way
+	waits   atomic.Bool  // the reader waits for room: the client's clock stands still
+	armed   atomic.Bool  // the client has pinged
+	seen    atomic.Int64 // when the client was heard
+	pinged  int64        // when we pinged; the ticker's alone
+	running atomic.Int32 // ordinary calls that have not been answered
+	settled atomic.Pointer[chan struct{}]
+	last    sync.WaitGroup // the goroutine that ends the connection
+
+	up      sync.Mutex // guards the following
+	uploads map[string]*upload
+	kept    int // bytes of upload items that are not counted as waiting input
+}
+
+type phase uint8
+
+const (
+	shaking   phase = iota
+	answering       // the handshake is good and being answered
+	joining
+	open
+	closing
+)
+
+// Framing is how records are put on the socket.
+func (c *conn) Framing() wire.Framing { return c.hub.framing() }
+
+// TryWrite writes what the socket takes.
+func (c *conn) TryWrite(p []byte) (int, error) {
+	n, err := c.ws.TryWrite(p)
+	if err != nil {
+		c.lost.Store(true)
+	}
+	return n, err
+}
+
+// Write writes all of p.
+func (c *conn) Write(p []byte) error {
+	err := c.ws.Write(p)
+	if err != nil {
+		c.lost.Store(true)
+	}
+	return err
+}
+
+// Control sends a frame of the WebSocket's own: a pong, or the answer to the
+// client's close frame, behind which nothing is sent.
+func (c *conn) Control(frame []byte) {
+	if frame[0]&0x0F == wsconn.OpClose {
+		c.quiet.Store(true)
+		c.said.Store(true)
+		c.forget()
+	}
+	if c.port != nil {
+		c.port.Control(frame)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == shaking || c.said.Load() {
+		_ = c.ws.Write(frame) // a socket that has failed is noticed by its reader
+	}
+}
+
+// Data takes what the client sends: a stream of bytes, however it is cut.
+func (c *conn) Data(p []byte, _, _ bool) error {
+	if len(p) == 0 || c.quiet.Load() {
+		return nil
+	}
+	if c.part == nil {
+		rest := c.consume(p)
+		if len(rest) > 0 && !c.quiet.Load() {
+			c.part = bytes.Clone(rest)
+		}
+		return nil
+	}
+	c.part = appendBounded(c.part, p, c.mount.opts.MaxMessage)
+	rest := c.consume(c.part)
+	switch {
+	case len(rest) == 0 || c.quiet.Load():
+		c.part = nil
+	case len(rest) < len(c.part):
+		c.part = bytes.Clone(rest)
+	}
+	return nil
+}
+
+// appendBounded grows by doubling, but not far beyond what a message may have.
+func appendBounded(dst, p []byte, limit int) []byte {
+	if n := len(dst) + len(p); n > cap(dst) {
+		grown := 2 * n
+		if limit > 0 && grown > limit {
+			grown = max(n, limit+1)
+		}
+		dst = append(make([]byte, 0, grown), dst...)
+	}
+	return append(dst, p...)
+}
+
+// Idle is called when all that one read brought was taken.
+func (c *conn) Idle() error {
+	if c.parser != nil {
+		c.parser.release()
+		c.parser = nil
+	}
+	if c.port != nil && c.port.Full() {
+		c.waits.Store(true)
+		c.port.Wait()
+		c.heard()
+		c.waits.Store(false)
+	}
+	return nil
+}
+
+// consume takes the whole messages at the beginning of b and returns the rest.
+// A message that is not whole may be MaxMessage bytes long, and no more
+// (section 7.4).
+func (c *conn) consume(b []byte) (rest []byte) {
+	if c.parser == nil {
+		c.parser = parsers.Get().(*parser)
+		c.parser.wantHeaders = c.port != nil && c.port.Headers()
+	}
+	limit := c.mount.opts.MaxMessage
+	for len(b) > 0 {
+		window := b
+		if limit > 0 && len(window) > limit {
+			window = window[:limit]
+		}
+		var (
+			body []byte
+			size int
+			err  error
+		)
+		if c.hub == nil {
+			body, size, err = jsonHub.next(window, c.looked)
+		} else {
+			body, size, err = c.hub.next(window, c.looked)
+		}
+		switch {
+		case err != nil:
+			c.fail(err)
+			return nil
+		case size == 0 && len(window) < len(b):
+			c.tooLarge()
+			return nil
+		case size == 0:
+			c.looked = len(b)
+			return b
+		}
+		c.looked = 0
+		if !c.message(body, size) {
+			return nil
+		}
+		b = b[size:]
+	}
+	return nil
+}
+
+func (c *conn) tooLarge() {
+	if c.hub == nil {
+		c.end(&ending{refusal: handshakeCanceled})
+		return
+	}
+	c.fail(errTooLarge(c.mount.opts.MaxMessage))
+}
+
+// shake takes the handshake and, if it is good, enters the hub.
+func (c *conn) shake(record []byte) bool {
+	var hub protocol
+	text := ""
+	if h, err := c.parser.parseHandshake(record); err != nil {
+		text = "An unexpected error occurred during connection handshake." + detail(err, c.mount.hubOpts.DetailedErrors)
+	} else {
+		hub, text = c.mount.choose(h)
+	}
+	if hub == nil {
+		c.end(&ending{refusal: text})
+		return false
+	}
+	c.mu.Lock()
+	if c.phase != shaking { // too late
+		c.mu.Unlock()
+		return false
+	}
+	c.phase, c.hub = answering, hub
+	c.mu.Unlock()
+	answer := [...]wire.Record{{Bytes: []byte(handshakeAnswer)}}
+	_ = c.ws.Write(c.Framing().Append(nil, answer[:])) // a socket that has failed is noticed by its reader
+	c.mu.Lock()
+	c.phase = joining
+	c.mu.Unlock()
+	return c.join()
+}
+
+// join enters the hub, which runs Connect, and reports whether the connection
+// goes on.
+func (c *conn) join() bool {
+	o, m := c.opening, c.mount
+	o.late.Stop()
+	o.req.Protocol = c.hub.Name()
+	port, err := m.hub.Open(o.ctx, c, o.id, o.user, o.req)
+	c.mu.Lock()
+	c.port, c.opening, c.phase = port, nil, open
+	e := c.wanted
+	c.wanted = nil
+	c.mu.Unlock()
+	m.handshakes.Add(-1)
+	if err != nil {
+		e = c.endingFor(err, errors.Is(err, hubwire.ErrFull))
+	}
+	if e != nil {
+		c.end(e)
+		return false
+	}
+	c.parser.wantHeaders = port.Headers()
+	c.pinged = m.ticks.Now()
+	c.heard()
+	m.ticks.Add(c)
+	return true
+}
+
+// handshakeLate is called when there was no handshake in time.
+func (c *conn) handshakeLate() {
+	c.mu.Lock()
+	stuck := c.phase == answering
+	c.mu.Unlock()
+	if stuck {
+		c.ws.Abort() // the client does not even read
+		return
+	}
+	c.mu.Lock()
+	late := c.phase == shaking
+	c.mu.Unlock()
+	if late {
+		c.endAside(&ending{refusal: handshakeCanceled})
+	}
+}
+
+// message takes one message and reports whether the connection goes on.
+func (c *conn) message(body []byte, size int) bool {
+	p := c.parser
+	if c.hub == nil {
+		return c.shake(body)
+	}
+	if err := c.hub.parse(p, body); err != nil {
+		c.fail(err)
+		return false
+	}
+	c.heard()
+	switch p.kind {
+	case invocation, streamInvocation:
+		c.call(p, size)
+	case streamItem:
+		if u := c.upload(p.id); u != nil {
+			u.add(p.item)
+		}
+	case completion:
+		return c.completed(p)
+	case cancelInvocation:
+		c.port.Cancel(string(p.id))
+	case ping:
+		c.armed.Store(true)
+	case closeMessage:
+		c.closedByClient(p)
+		return false
+	}
+	// Acks and Sequences have no meaning without stateful reconnect; other
+	// types are skipped (F1).
+	return !c.quiet.Load()
+}
+
+// heard notes that the client has sent a message.
+func (c *conn) heard() {
+	if now := c.mount.ticks.Now(); c.seen.Load() != now {
+		c.seen.Store(now)
+	}
+}
+
+// completed takes a Completion: the end of an upload, or the answer to a
+// question.
+func (c *conn) completed(p *parser) bool {
+	var failure error
+	if p.failed {
+		failure = &hubwire.Error{Code: hubwire.CodeUnknown, Message: string(p.text)}
+	}
+	if u := c.upload(p.id); u != nil {
+		u.end(failure)
+		return true
+	}
+	v := wire.Values{Codec: c.hub.Codec()}
+	if p.result != nil {
+		v.List = [][]byte{p.result}
+	} else {
+		v.Err = errNoResult
+	}
+	if err := c.port.Answer(string(p.id), v, failure); err != nil {
+		c.fail(&exception{"InvalidOperationException", err.Error()})
+		return false
+	}
+	return true
+}
+
+// errNoResult is what an answer without a result means where one was wanted.
+var errNoResult = &hubwire.Error{Code: hubwire.CodeUnknown, Message: "Exception of type 'Microsoft.AspNetCore.SignalR.HubException' was thrown."}
+
+// Tick pings, and ends a connection whose client has fallen silent (section
+// 7.3). Stamps are whole seconds: one that differs by more than n from now is
+// at least n seconds old.
+func (c *conn) Tick(now int64) {
+	o := &c.mount.opts
+	if now-c.pinged > seconds(o.KeepAlive) {
+		c.pinged = now
+		if !c.quiet.Load() {
+			c.port.Control(c.hub.framing().ping)
+		}
+	}
+	if c.armed.Load() && !c.waits.Load() && now-c.seen.Load() > seconds(o.ClientTimeout) {
+		c.failAside(errTimeout)
+	}
+}
