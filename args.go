@@ -173,13 +173,13 @@ func newLayout(t reflect.Type) (*layout, error) {
 		a := argField{index: i, name: argName(f)}
 		p := reflect.PointerTo(f.Type)
 		switch {
-		case p.Implements(streamIface):
+		case p.Implements(streamIface) && f.Type.Kind() == reflect.Func:
 			a.stream = true
 			lay.streams++
 			if err := checkValue(f.Type.In(0).In(0), nil); err != nil {
 				return nil, fmt.Errorf("%v: field %s: %w", t, f.Name, err)
 			}
-		case p.Implements(optIface):
+		case p.Implements(optIface) && f.Type.Field(0).Name == "Value":
 			a.opt = true
 			lay.plain++
 			if err := checkValue(f.Type.Field(0).Type, nil); err != nil {
@@ -357,15 +357,16 @@ func (l *layout) bindNamed(ctx context.Context, in any, v *wire.Values, ups []wi
 
 // split appends the arguments of the payload in to args, and its streams to
 // ups. in is the payload itself.
-func (l *layout) split(in any, args []any, ups []iter.Seq2[any, error]) ([]any, []iter.Seq2[any, error]) {
+func (l *layout) split(in any, args []any, ups []iter.Seq2[any, error]) ([]any, []iter.Seq2[any, error], error) {
 	switch l.shape {
 	case none:
-		return args, ups
+		return args, ups, nil
 	case single:
-		return append(args, in), ups
+		return append(args, in), ups, nil
 	case list:
-		return append(args, in.(List)...), ups
+		return append(args, in.(List)...), ups, nil
 	}
+	absent := ""
 	s := reflect.New(reflect.TypeOf(in)).Elem() // addressable
 	s.Set(reflect.ValueOf(in))
 	for _, f := range l.fields {
@@ -374,12 +375,18 @@ func (l *layout) split(in any, args []any, ups []iter.Seq2[any, error]) ([]any, 
 		case f.stream:
 			ups = append(ups, v.Addr().Interface().(streamField).items())
 		case f.opt:
-			if x, set := v.Addr().Interface().(optField).value(); set {
+			x, set := v.Addr().Interface().(optField).value()
+			switch {
+			case !set:
+				absent = f.name
+			case absent != "":
+				return args, ups, fmt.Errorf("argument %q is absent, but %q is not", absent, f.name)
+			default:
 				args = append(args, x)
 			}
 		default:
 			args = append(args, v.Interface())
 		}
 	}
-	return args, ups
+	return args, ups, nil
 }

@@ -135,7 +135,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 	if call := callOf(ctx); call != nil {
 		call.release()
 	}
-	if err := c.wait(ctx, c.hub.opts.Queue.Bytes); err != nil {
+	if err := c.wait(ctx, c.hub.waitBytes()); err != nil {
 		s.free()
 		if err == ErrClosed {
 			return fmtDisconnected(c.id)

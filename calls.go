@@ -16,6 +16,7 @@ import (
 // streams and calls with uploads start in the same order but take none.
 type calls struct {
 	waiting atomic.Int32 // calls that wait; read without mu
+	begins  atomic.Bool  // a call was taken whose handler has not begun: no other starts
 
 	mu        sync.Mutex // guards the following
 	head      *Call
@@ -23,7 +24,8 @@ type calls struct {
 	free      int    // places
 	spawned   bool   // a worker is on its way to its call
 	worker    func() // Conn.work
-	input     int    // bytes of input that calls and uploads hold
+	input     int    // bytes of input that waiting calls and uploads hold
+	held      int    // bytes that calls hold which run without a place
 	active    map[*Call]struct{}
 	one       *Call // the only active call, so that most connections need no map
 	streams   map[string]*Call
@@ -71,7 +73,12 @@ func (t *calls) doneLocked(c *Call) {
 	if !c.in.Stream {
 		t.unary--
 	}
-	t.freeLocked(c.in.Size)
+	if !c.ordinary() || c.released {
+		t.held -= c.in.Size + callCost
+	} else {
+		t.free++
+		c.released = true // for those who still have its context
+	}
 	if !t.busyLocked() && t.idle != nil {
 		close(t.idle)
 		t.idle = nil
@@ -95,6 +102,16 @@ func (t *calls) eachLocked(f func(*Call)) {
 	}
 }
 
+// maxHeld bounds what the calls of one connection hold that run without a
+// place: streams, uploads, and those that wait for their client's answer. Above
+// it new calls are refused. callCost is what a call takes beside its input.
+const (
+	maxHeld  = 4 << 20
+	callCost = 256
+)
+
+var errTooMany = Errorf(CodeResourceExhausted, "Too many calls are running on this connection.")
+
 // startLocked puts a call behind those that wait and starts what can start.
 func (c *Conn) startLocked(call *Call) {
 	t := &c.calls
@@ -109,7 +126,8 @@ func (c *Conn) startLocked(call *Call) {
 }
 
 // spawnLocked starts a worker where the call that waits in front may start. One
-// at a time is on its way; it starts the next when it has taken its call.
+// at a time is on its way; the next starts when the handler of its call has
+// begun, so that handlers begin in the order in which the calls came.
 func (c *Conn) spawnLocked() {
 	t := &c.calls
 	if t.spawned || !c.startableLocked() {
@@ -125,7 +143,7 @@ func (c *Conn) spawnLocked() {
 // startableLocked reports whether the call that waits in front may start.
 func (c *Conn) startableLocked() bool {
 	t := &c.calls
-	if t.head == nil || t.ended {
+	if t.head == nil || t.ended || t.begins.Load() {
 		return false
 	}
 	return !t.head.ordinary() || t.free > 0 && !c.over.Load()
@@ -140,18 +158,37 @@ func (c *Conn) nextLocked() *Call {
 	call := t.head
 	if call.ordinary() {
 		t.free--
+	} else {
+		t.held += call.in.Size + callCost
 	}
+	t.freeLocked(call.in.Size)
 	if t.head = call.next; t.head == nil {
 		t.tail = nil
 	}
 	call.next = nil
-	t.waiting.Add(-1)
 	t.addLocked(call)
 	if !call.in.Stream {
 		t.unary++
 	}
-	c.spawnLocked()
+	t.begins.Store(true)
+	t.waiting.Add(-1)
 	return call
+}
+
+// begin lets the next call start. The call's own goroutine says so when its
+// arguments are bound and its handler, or its first filter, is about to run.
+func (c *Call) begin() {
+	if c.begun {
+		return
+	}
+	c.begun = true
+	t := &c.conn.calls
+	t.begins.Store(false)
+	// Whoever adds a call from now on sees that this one has begun; whoever did
+	// so before is seen here.
+	if t.waiting.Load() > 0 {
+		c.conn.pump()
+	}
 }
 
 // pump starts what can start.
@@ -171,10 +208,21 @@ func (c *Conn) work() {
 		c.run(call)
 		t.mu.Lock()
 		t.doneLocked(call)
-		if call.ordinary() && !call.released {
-			t.free++
-		}
 	}
+	over := t.retires && t.retiredLocked()
+	t.mu.Unlock()
+	if over {
+		c.close(ErrShutdown, true)
+	}
+}
+
+// exit does what is left to do when the goroutine of a call ends with
+// runtime.Goexit, as that of a handler which gives up a test does.
+func (c *Conn) exit(call *Call) {
+	t := &c.calls
+	t.mu.Lock()
+	t.doneLocked(call)
+	c.spawnLocked()
 	over := t.retires && t.retiredLocked()
 	t.mu.Unlock()
 	if over {
@@ -213,20 +261,47 @@ func (c *Call) release() {
 	}
 	c.released = true
 	t.free++
+	t.held += c.in.Size + callCost
 	t.mu.Unlock()
 	c.conn.pump()
 }
 
 // run runs one call and sends its outcome.
 func (c *Conn) run(call *Call) {
+	const (
+		runs = iota
+		replies
+		done
+	)
+	at := runs
+	defer func() {
+		switch at {
+		case done:
+			return
+		case runs:
+			c.finish(call, &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: &panicError{errGoexit}})
+		case replies:
+			call.ctx.cancel(nil)
+		}
+		c.exit(call)
+	}()
 	fault := c.invoke(call)
+	at = replies
+	c.finish(call, fault)
+	at = done
+}
+
+// errGoexit stands for what runtime.Goexit does not say.
+var errGoexit = errors.New("runtime.Goexit")
+
+// finish sends the outcome of a call and ends it.
+func (c *Conn) finish(call *Call, fault *wire.Fault) {
+	call.begin() // where no handler did
 	if fault != nil {
 		c.hub.count("errors", fault.Kind.String(), 1)
 		c.logFault(call, fault)
 	}
-	for _, up := range call.in.Uploads {
-		up.Close()
-	}
+	closeAll(call.in.Uploads)
 	if r := call.in.Reply; r != nil {
 		c.reply(call, r, fault)
 	}
@@ -250,8 +325,8 @@ func (c *Conn) reply(call *Call, r wire.Reply, fault *wire.Fault) {
 	done = true
 }
 
-// invoke runs the handler inside its filters. A panic, and a Goexit too, ends
-// this call alone.
+// invoke runs the handler inside its filters. A panic ends this call alone, and
+// so does a Goexit, which goes on in run.
 func (c *Conn) invoke(call *Call) (fault *wire.Fault) {
 	done := false
 	defer func() {
@@ -259,15 +334,18 @@ func (c *Conn) invoke(call *Call) (fault *wire.Fault) {
 			return
 		}
 		v := recover()
-		c.hub.log.Error("hubwire: handler panics", "hub", c.hub.opts.Name, "conn", c.id, "call", call.in.Name, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
-		fault = &wire.Fault{Kind: wire.Failed, Name: call.in.Name, Err: &panicError{v}}
-		if call.h != nil {
-			fault.Name = call.h.name
+		if v == nil {
+			v = errGoexit
 		}
+		c.hub.log.Error("hubwire: handler panics", "hub", c.hub.opts.Name, "conn", c.id, "call", call.name(), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: &panicError{v}}
 	}()
 	if call.h == nil {
 		done = true
 		return &wire.Fault{Kind: wire.UnknownMethod, Name: call.in.Name}
+	}
+	if call.h.filtered {
+		call.begin()
 	}
 	err := call.h.invoke(&call.ctx, call)
 	done = true
@@ -314,19 +392,24 @@ func (c *Conn) logFault(call *Call, f *wire.Fault) {
 func (c *Conn) stopCalls(cause error) {
 	t := &c.calls
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.ended = true
 	t.eachLocked(func(call *Call) { call.ctx.cancel(cause) })
-	for call := t.head; call != nil; call = call.next {
-		for _, up := range call.in.Uploads {
-			up.Close()
-		}
-	}
+	dropped := t.head
 	t.head, t.tail = nil, nil
 	t.waiting.Store(0)
 	if t.room != nil {
 		close(t.room)
 		t.room = nil
+	}
+	t.mu.Unlock()
+	for call := dropped; call != nil; call = call.next {
+		closeAll(call.in.Uploads) // they may give back what they hold
+	}
+}
+
+func closeAll(ups []wire.Source) {
+	for _, up := range ups {
+		up.Close()
 	}
 }
 

@@ -38,8 +38,9 @@ type Conn struct {
 	ctx   callCtx
 	calls calls
 
-	asking atomic.Bool // Connect has returned: the client can be asked
-	once   bool        // lives as long as one call (D 9)
+	asking  atomic.Bool // Connect has returned: the client can be asked
+	counted atomic.Bool // the end of the connection was counted, or was not the hub's
+	once    bool        // lives as long as one call (D 9)
 
 	state   sync.Mutex // guards the following
 	ended   bool
@@ -75,8 +76,15 @@ func (c *Conn) Abort() {
 	c.aborted = true
 	c.state.Unlock()
 	if first && !c.once {
-		c.hub.count("closes", "abort", 1)
+		c.closes("abort")
 		c.close(nil, false)
+	}
+}
+
+// closes counts the end of the connection by the hub, once.
+func (c *Conn) closes(reason string) {
+	if c.counted.CompareAndSwap(false, true) {
+		c.hub.count("closes", reason, 1)
 	}
 }
 
@@ -102,14 +110,14 @@ func (c *Conn) deliver(ctx context.Context, m *message) error {
 		return err
 	}
 	s.buf = buf
-	if err := c.wait(ctx, c.hub.opts.Queue.Bytes); err != nil {
+	if err := c.wait(ctx, c.hub.waitBytes()); err != nil {
 		if err == ErrClosed {
 			return nil // a connection that has gone is no error (D 20)
 		}
 		return err
 	}
 	c.hub.count("events", targetKinds[toConn], 1)
-	c.send(buf, m.key, event)
+	c.send(buf, m.key, waited)
 	return nil
 }
 
@@ -216,6 +224,7 @@ func (c *Conn) gone() (first bool) {
 		return false
 	}
 	c.ended = true
+	c.counted.Store(true)
 	groups, own, asks := c.groups, c.own, c.asks
 	c.groups, c.asks = nil, nil
 	var empty []string

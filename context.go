@@ -39,10 +39,13 @@ func (c *callCtx) Done() <-chan struct{} {
 func (c *callCtx) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	switch {
+	case c.over:
 		return context.Canceled
+	case c.inner != nil: // what Options.TraceIn gave may end by itself
+		return c.inner.Err()
 	}
-	return nil
+	return c.base.Err()
 }
 
 // Value finds the values of the connecting request's context. Once Done was

@@ -25,6 +25,14 @@ func (e *encoder) free() {
 	}
 }
 
+// split makes arguments of what m says.
+func (e *encoder) split(m *message) (err error) {
+	if e.args, _, err = m.lay.split(m.v, e.args[:0], nil); err != nil {
+		err = fmt.Errorf("hubwire: %s: %w", m.name, err)
+	}
+	return err
+}
+
 // encode encodes the arguments once for a codec. The result is valid until the
 // next call.
 func (e *encoder) encode(codec wire.Codec, m *message) ([][]byte, error) {
@@ -49,7 +57,9 @@ func (e *encoder) encode(codec wire.Codec, m *message) ([][]byte, error) {
 func encodeFor(dst []byte, p wire.Protocol, m *message, callID string) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	defer e.free()
-	e.args, _ = m.lay.split(m.v, e.args[:0], nil)
+	if err := e.split(m); err != nil {
+		return nil, err
+	}
 	raw, err := e.encode(p.Codec(), m)
 	if err != nil {
 		return nil, err
@@ -78,7 +88,9 @@ func (h *Hub) encode(m *message) (*encoded, error) {
 func (h *Hub) encodeIn(ev *encoded, ps []wire.Protocol, m *message, callID string) error {
 	e := encoders.Get().(*encoder)
 	defer e.free()
-	e.args, _ = m.lay.split(m.v, e.args[:0], nil)
+	if err := e.split(m); err != nil {
+		return err
+	}
 	ev.recs = ev.inline[:0]
 	var codec wire.Codec
 	var raw [][]byte

@@ -24,6 +24,8 @@ type Handler struct {
 	invoke  Invoke
 	place   string // file:line of With, for panics at start-up
 	noNames bool   // parameters have no names: struct hubs (D 5)
+
+	filtered bool // has filters, which run before the arguments are bound
 }
 
 // Name is the name that clients call.
@@ -36,6 +38,7 @@ func (h Handler) Kind() wire.Kind { return h.kind }
 // Options.Filters; the first is outermost.
 func (h Handler) Use(filters ...Filter) Handler {
 	h.invoke = wrap(h.invoke, filters)
+	h.filtered = h.filtered || len(filters) > 0
 	return h
 }
 
@@ -70,6 +73,7 @@ type Filter func(next Invoke) Invoke
 type ClientHandler struct {
 	name  string
 	kind  wire.Kind
+	fn    any
 	serve func(ctx context.Context, v wire.Values) (any, error)
 }
 
@@ -78,6 +82,9 @@ func (h ClientHandler) Name() string { return h.name }
 
 // Kind is wire.Event or wire.ClientMethod.
 func (h ClientHandler) Kind() wire.Kind { return h.kind }
+
+// Func is the function that With bound, for tools: its type tells the payload.
+func (h ClientHandler) Func() any { return h.fn }
 
 // Serve binds v and calls the implementation; clients call it.
 func (h ClientHandler) Serve(ctx context.Context, v wire.Values) (any, error) {
@@ -94,6 +101,7 @@ type Call struct {
 	ctx   callCtx
 	input any
 	bound bool
+	begun bool  // the next call may start
 	bad   error // of binding
 
 	result   any
@@ -112,6 +120,14 @@ func (c *Call) Name() string {
 	return c.h.name
 }
 
+// name is the registered name, else the client's.
+func (c *Call) name() string {
+	if c.h == nil {
+		return c.in.Name
+	}
+	return c.h.name
+}
+
 // Kind is the kind of the method, or wire.Connect.
 func (c *Call) Kind() wire.Kind { return c.kind }
 
@@ -126,6 +142,7 @@ func (c *Call) Input() (any, error) {
 	if !c.bound {
 		c.bound = true
 		c.bad = c.bind()
+		c.begin()
 	}
 	return c.input, c.bad
 }
@@ -178,6 +195,7 @@ func stream[T any](ctx context.Context, c *Call, seq iter.Seq2[T, error]) error 
 			}
 			return nil
 		case err != nil:
+			c.ctx.cancel(err) // before yield returns false (D 13)
 			return &wire.Fault{Kind: wire.StreamFailed, Name: c.h.name, Err: err}
 		case c.in.Reply == nil:
 			continue

@@ -39,7 +39,7 @@ type Hub struct {
 
 	mu        sync.RWMutex // guards the following
 	exposed   []wire.Protocol
-	protocols map[string]int // connections by protocol name
+	protocols map[wire.Protocol]int // connections by protocol
 	conns     map[string]*Conn
 	closing   bool
 	emptied   chan struct{} // closed when the last connection has ended; nil before Shutdown
@@ -58,7 +58,7 @@ func New(opts *Options) *Hub {
 		opts:      opts.withDefaults(),
 		handlers:  map[string]*Handler{},
 		folded:    map[string]*Handler{},
-		protocols: map[string]int{},
+		protocols: map[wire.Protocol]int{},
 		conns:     map[string]*Conn{},
 		groups:    map[string]*target{},
 		users:     map[string]*target{},
@@ -163,18 +163,26 @@ func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 		h.remove(c)
 		return nil, err
 	}
-	p := (*Port)(c)
-	if err := h.connect(c); err != nil {
+	exits, err := true, error(&panicError{errGoexit})
+	defer func() {
+		if err == nil {
+			return
+		}
+		if exits { // runtime.Goexit, which takes the wire's goroutine with it
+			l.Close(err, true)
+		}
 		h.count("refused", "connect", 1)
 		h.log.Info("hubwire: connection refused", "hub", h.opts.Name, "conn", id, "err", err)
 		c.gone()
 		c.stopCalls(context.Canceled)
 		c.ctx.cancel(context.Canceled)
 		h.remove(c)
-		return p, err
+	}()
+	err = h.connect(c)
+	if exits = false; err == nil {
+		c.asking.Store(true)
 	}
-	c.asking.Store(true)
-	return p, nil
+	return (*Port)(c), err
 }
 
 func shardOf(id string, n int) int {
@@ -210,9 +218,8 @@ func (h *Hub) insert(c *Conn) error {
 
 // useLocked counts the connections of a protocol.
 func (h *Hub) useLocked(p wire.Protocol, n int) {
-	key := p.Name()
-	was := h.protocols[key]
-	h.protocols[key] = was + n
+	was := h.protocols[p]
+	h.protocols[p] = was + n
 	if was != 0 && was+n != 0 {
 		return
 	}
@@ -221,7 +228,7 @@ func (h *Hub) useLocked(p wire.Protocol, n int) {
 		ps = append(ps, p)
 	} else {
 		ps = slices.DeleteFunc(ps, func(q wire.Protocol) bool { return q == p })
-		delete(h.protocols, key)
+		delete(h.protocols, p)
 	}
 	h.inUse.Store(&ps)
 }

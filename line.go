@@ -116,14 +116,20 @@ func (s *shard) wait(ctx context.Context) error {
 	}
 }
 
+// keptLog is how many entries the log of an idle shard has room for at most.
+const keptLog = 1 << 10
+
 func (s *shard) work() {
 	for {
 		s.mu.Lock()
 		log := s.log
 		if len(log) == 0 {
 			s.runs = false
-			if cap(s.spare) > 1<<12 {
+			if cap(s.spare) > keptLog {
 				s.spare = nil
+			}
+			if cap(s.log) > keptLog {
+				s.log = nil
 			}
 			s.mu.Unlock()
 			return
@@ -245,6 +251,9 @@ func (s *shard) fanOut(to *target, run []entry) {
 func (c *Conn) admitAroundLocked(r *runBatch, out []int32) (taken bool) {
 	from := 0
 	for i, src := range r.src {
+		for len(out) > 0 && out[0] < src {
+			out = out[1:] // that send has no record in this protocol
+		}
 		if len(out) > 0 && src == out[0] {
 			if from < i {
 				taken = c.admitLocked(r.b, from, i) || taken

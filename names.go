@@ -79,7 +79,7 @@ func (n Method[In, Out]) With(fn func(context.Context, *Conn, In) (Out, error)) 
 		}
 		out, err := fn(ctx, c.conn, *in)
 		if err == nil {
-			c.result = out
+			c.result = resultOf(out)
 		}
 		return err
 	})
@@ -116,7 +116,7 @@ func (n ClientStream[Item, Out]) With(fn func(context.Context, *Conn, iter.Seq2[
 		}
 		out, err := fn(ctx, c.conn, sourceSeq[Item](ctx, c.in.Uploads[0]))
 		if err == nil {
-			c.result = out
+			c.result = resultOf(out)
 		}
 		return err
 	})
@@ -170,7 +170,7 @@ func (n Event[T]) Send(ctx context.Context, to Target, v T) error {
 
 // With binds fn at a client as a receiver of the event.
 func (n Event[T]) With(fn func(context.Context, T) error) ClientHandler {
-	return clientHandler(string(n), wire.Event, func(ctx context.Context, in T) (None, error) { return None{}, fn(ctx, in) })
+	return clientHandler(string(n), wire.Event, fn, func(ctx context.Context, in T) (None, error) { return None{}, fn(ctx, in) })
 }
 
 // Call asks the client behind to and waits for its answer, until ctx or the
@@ -190,16 +190,19 @@ func (n ClientMethod[In, Out]) Call(ctx context.Context, to Peer, in In) (Out, e
 	if reflect.TypeFor[Out]() == noneType {
 		into = nil
 	}
+	if to == nil {
+		return out, fmt.Errorf("hubwire: client method %s: the peer is nil", string(n))
+	}
 	err = to.ask(ctx, string(n), lay, in, into)
 	return out, err
 }
 
 // With binds fn at a client as the one who answers.
 func (n ClientMethod[In, Out]) With(fn func(context.Context, In) (Out, error)) ClientHandler {
-	return clientHandler(string(n), wire.ClientMethod, fn)
+	return clientHandler(string(n), wire.ClientMethod, fn, fn)
 }
 
-func clientHandler[In, Out any](name string, kind wire.Kind, fn func(context.Context, In) (Out, error)) ClientHandler {
+func clientHandler[In, Out any](name string, kind wire.Kind, bound any, fn func(context.Context, In) (Out, error)) ClientHandler {
 	lay, err := layoutOf(reflect.TypeFor[In]())
 	if err == nil && lay.streams > 0 {
 		err = fmt.Errorf("a Stream cannot be sent to a client")
@@ -207,7 +210,7 @@ func clientHandler[In, Out any](name string, kind wire.Kind, fn func(context.Con
 	if err != nil {
 		panic(fmt.Sprintf("hubwire: %s %s: %v", kind, name, err))
 	}
-	return ClientHandler{name: name, kind: kind, serve: func(ctx context.Context, v wire.Values) (any, error) {
+	return ClientHandler{name: name, kind: kind, fn: bound, serve: func(ctx context.Context, v wire.Values) (any, error) {
 		in := new(In)
 		if err := lay.bind(ctx, in, &v, nil); err != nil {
 			return nil, err
@@ -220,6 +223,14 @@ func clientHandler[In, Out any](name string, kind wire.Kind, fn func(context.Con
 	}}
 }
 
+// resultOf is a result as wires get it: None is null.
+func resultOf[T any](v T) any {
+	if _, none := any(v).(None); none {
+		return nil
+	}
+	return v
+}
+
 // start is the one way of every call of a hub.
 func start[In any](ctx context.Context, to Caller, name string, kind wire.Kind, noReply bool, in In, up iter.Seq2[any, error]) (wire.Results, error) {
 	if to == nil {
@@ -230,7 +241,9 @@ func start[In any](ctx context.Context, to Caller, name string, kind wire.Kind, 
 		return nil, fmt.Errorf("hubwire: %s %s: %w", kind, name, err)
 	}
 	c := &wire.OutCall{Name: name, Kind: kind, NoReply: noReply}
-	c.Args, c.Uploads = lay.split(in, nil, nil)
+	if c.Args, c.Uploads, err = lay.split(in, nil, nil); err != nil {
+		return nil, fmt.Errorf("hubwire: %s %s: %w", kind, name, err)
+	}
 	if up != nil {
 		c.Uploads = append(c.Uploads, up)
 	}

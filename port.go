@@ -35,26 +35,38 @@ func (p *Port) Start(in *wire.Call) {
 	}
 	call.ctx.base, call.ctx.call = c.ctx.base, call
 	if in.Headers != nil && h.opts.TraceIn != nil {
-		call.ctx.base = h.opts.TraceIn(call.ctx.base, in.Headers)
+		_ = h.safely(c, "TraceIn", func() error {
+			if ctx := h.opts.TraceIn(call.ctx.base, in.Headers); ctx != nil {
+				call.ctx.base = ctx
+			}
+			return nil
+		})
 	}
 	h.count("calls", c.req.Wire, 1)
 	t.mu.Lock()
-	if t.ended || t.retires {
-		retires := !t.ended
+	var fault *wire.Fault
+	switch {
+	case t.ended:
 		t.mu.Unlock()
-		if retires && in.Reply != nil {
-			in.Reply.Done(nil, &wire.Fault{Kind: wire.Failed, Name: in.Name, Err: Errorf(CodeUnavailable, "%v", ErrShutdown)})
+		closeAll(in.Uploads)
+		return
+	case t.retires:
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: Errorf(CodeUnavailable, "%v", ErrShutdown)}
+	case in.Stream && in.ID != "" && t.streams[in.ID] != nil:
+		fault = &wire.Fault{Kind: wire.IDInUse, Name: call.name()}
+	case t.held >= maxHeld:
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: errTooMany}
+	}
+	if fault != nil {
+		t.mu.Unlock()
+		h.count("errors", fault.Kind.String(), 1)
+		closeAll(in.Uploads)
+		if in.Reply != nil {
+			in.Reply.Done(nil, fault)
 		}
 		return
 	}
 	if in.Stream && in.ID != "" {
-		if t.streams[in.ID] != nil {
-			t.mu.Unlock()
-			if in.Reply != nil {
-				in.Reply.Done(nil, &wire.Fault{Kind: wire.IDInUse, Name: in.Name})
-			}
-			return
-		}
 		if t.streams == nil {
 			t.streams = map[string]*Call{}
 		}
@@ -67,6 +79,9 @@ func (p *Port) Start(in *wire.Call) {
 
 // Cancel ends the context of the call with that id, whether it runs or waits.
 func (p *Port) Cancel(id string) {
+	if id == "" {
+		return // calls without an id cannot be cancelled
+	}
 	t := &p.c().calls
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,11 +194,11 @@ func (p *Port) End(cause error) {
 	if !c.waitCalls(disconnectWait) {
 		c.hub.log.Error("hubwire: calls ignore the end of their context", "hub", c.hub.opts.Name, "conn", c.id, "calls", c.running())
 	}
+	defer c.hub.remove(c) // also when Disconnect leaves with runtime.Goexit
 	if c.asking.Load() && c.hub.opts.Disconnect != nil {
 		c.hub.safely(c, "Disconnect", func() error {
 			c.hub.opts.Disconnect(c.ctx.base, c, cause)
 			return nil
 		})
 	}
-	c.hub.remove(c)
 }

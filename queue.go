@@ -62,9 +62,21 @@ func (b *batch) add(rec wire.Record) {
 	b.size += len(rec.Bytes)
 }
 
+// An own batch has room for so much; a connection that is behind has many, each
+// of which is gone when it was written.
+const (
+	ownBytes = 16 << 10
+	ownRecs  = 256
+)
+
+// takes reports whether an own batch has room for another record.
+func (b *batch) takes(n int) bool {
+	return b.own && len(b.recs) < ownRecs && len(b.buf)+n <= ownBytes
+}
+
 // free gives an own batch back. Large ones are left to the collector.
 func (b *batch) free() {
-	if !b.own || cap(b.buf) > 16<<10 || cap(b.recs) > 256 {
+	if !b.own || cap(b.buf) > ownBytes || cap(b.recs) > ownRecs {
 		return
 	}
 	clear(b.recs)
@@ -77,9 +89,14 @@ type class uint8
 
 const (
 	event   class = iota // bounded by the queue's policy
+	waited               // an event whose sender has waited for room: never refused
 	result               // never dropped; calls are held back while too many wait
 	control              // a frame of the wire: uncounted, never dropped
 )
+
+// maxControls is how many control frames may wait for a client that is behind:
+// whoever asks for so many answers and reads none is too slow.
+const maxControls = 1000
 
 // An item is a part of a batch that waits for one connection.
 type item struct {
@@ -100,6 +117,7 @@ type queue struct {
 	rest        []byte // what the link did not take of a write
 	restMsgs    int
 	restBytes   int
+	overfull    bool // more came than may wait, before the client was behind
 	draining    bool // the drain goroutine runs
 	flushing    bool // a flush goroutine is on its way
 	touched     bool // in the list of phase 2
@@ -169,7 +187,8 @@ func (c *Conn) accountLocked(msgs, bytes int) {
 	q := &c.q
 	q.msgs -= msgs
 	q.bytes -= bytes
-	if q.room != nil && q.bytes < c.hub.itemRoom && q.msgs < c.hub.opts.Queue.Messages {
+	q.overfull = q.overfull && q.msgs > 0
+	if q.room != nil && q.bytes < c.hub.itemRoom && q.msgs < c.hub.waitMessages() {
 		close(q.room)
 		q.room = nil
 	}
@@ -196,7 +215,7 @@ func (c *Conn) putLocked(rec wire.Record, key string, cl class) {
 		return
 	}
 	if n := len(q.items); n > q.head {
-		if it := &q.items[n-1]; it.b.own && it.class == cl {
+		if it := &q.items[n-1]; it.class == cl && it.b.takes(len(rec.Bytes)) {
 			it.b.add(rec)
 			it.to++
 			return
@@ -207,44 +226,74 @@ func (c *Conn) putLocked(rec wire.Record, key string, cl class) {
 	q.push(item{b, 0, 1, cl})
 }
 
-// admitLocked takes records of a shared batch, or does what the policy says.
-// It reports whether they were taken.
-func (c *Conn) admitLocked(b *batch, from, to int) bool {
+// admitLocked takes records of a shared batch, or does what the policy says: as
+// if each had come alone. It reports whether any was taken.
+func (c *Conn) admitLocked(b *batch, from, to int) (taken bool) {
 	q := &c.q
 	if q.closed {
 		return false
 	}
-	n, size := to-from, b.bytes(from, to)
-	if q.behind() {
-		if b.keys != nil {
-			c.replaceLocked(b, from, to)
+	size := b.bytes(from, to)
+	fits := c.fitsLocked(to-from, size)
+	if q.behind() && (b.keys != nil || !fits) {
+		for i := from; i < to && !q.closed; i++ {
+			if b.keys != nil && b.keys[i] != "" {
+				c.dropKeyLocked(b.keys[i])
+			}
+			if size := len(b.recs[i].Bytes); c.roomLocked(size) {
+				c.pushLocked(b, i, i+1, size)
+				taken = true
+			}
 		}
-		if !c.roomLocked(n, size) {
-			return false
-		}
+		return taken && !q.closed
 	}
-	q.msgs += n
-	q.bytes += size
-	q.push(item{b, int32(from), int32(to), event})
+	c.pushLocked(b, from, to, size)
+	q.overfull = q.overfull || !fits
 	return true
 }
 
-// roomLocked makes room for events of a client that is behind, as the policy
-// says, and reports whether there is.
-func (c *Conn) roomLocked(n, size int) bool {
+func (c *Conn) pushLocked(b *batch, from, to, size int) {
+	q := &c.q
+	q.msgs += to - from
+	q.bytes += size
+	if n := len(q.items); n > q.head {
+		if it := &q.items[n-1]; it.b == b && int(it.to) == from {
+			it.to = int32(to)
+			return
+		}
+	}
+	q.push(item{b, int32(from), int32(to), event})
+}
+
+// fitsLocked reports whether so many more events may wait. What is already
+// being written counts for the policy that disconnects; the one that drops
+// cannot drop it.
+func (c *Conn) fitsLocked(n, size int) bool {
 	q, limit := &c.q, &c.hub.opts.Queue
-	if q.msgs+n <= limit.Messages && (q.bytes == 0 || q.bytes+size <= limit.Bytes) {
+	msgs, bytes := q.msgs, q.bytes
+	if limit.Full == DropOldest {
+		msgs, bytes = msgs-q.restMsgs, bytes-q.restBytes
+	}
+	return msgs+n <= limit.Messages && (bytes == 0 || bytes+size <= limit.Bytes)
+}
+
+// roomLocked makes room for an event of a client that is behind, as the policy
+// says, and reports whether there is.
+func (c *Conn) roomLocked(size int) bool {
+	if c.fitsLocked(1, size) {
 		return true
 	}
-	if limit.Full == Disconnect {
+	if c.hub.opts.Queue.Full == Disconnect {
 		c.slowLocked()
 		return false
 	}
-	if !c.dropLocked(q.msgs+n-limit.Messages, q.bytes+size-limit.Bytes) {
-		c.hub.count("drops", "full", n)
-		return false
+	for c.dropOldestLocked() {
+		if c.fitsLocked(1, size) {
+			return true
+		}
 	}
-	return true
+	c.hub.count("drops", "full", 1)
+	return false
 }
 
 // oneLocked takes one record, copied, or a control frame.
@@ -255,17 +304,24 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	}
 	switch cl {
 	case control:
+		if q.controls >= maxControls && q.behind() {
+			c.slowLocked()
+			return
+		}
 		q.push(item{&batch{raw: append([]byte(nil), rec...)}, 0, 0, control})
 		q.controls++
 		return
-	case event:
-		if q.behind() {
-			if key != "" {
-				c.dropKeyLocked(key)
-			}
-			if !c.roomLocked(1, len(rec)) {
-				return
-			}
+	case event, waited:
+		if key != "" && q.behind() {
+			c.dropKeyLocked(key)
+		}
+		switch {
+		case cl == waited:
+			cl = event
+		case !q.behind():
+			q.overfull = q.overfull || !c.fitsLocked(1, len(rec))
+		case !c.roomLocked(len(rec)):
+			return
 		}
 	}
 	c.putLocked(wire.Record{Bytes: rec}, key, cl)
@@ -274,15 +330,8 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	}
 }
 
-// replaceLocked drops waiting events that have the key of one of b's records.
-func (c *Conn) replaceLocked(b *batch, from, to int) {
-	for i := from; i < to; i++ {
-		if key := b.keys[i]; key != "" {
-			c.dropKeyLocked(key)
-		}
-	}
-}
-
+// dropKeyLocked drops the events that wait under key: one, or those that came
+// together while the client was not yet behind.
 func (c *Conn) dropKeyLocked(key string) {
 	q := &c.q
 	for i := q.head; i < len(q.items); i++ {
@@ -294,60 +343,63 @@ func (c *Conn) dropKeyLocked(key string) {
 			if it.b.keys[k] != key {
 				continue
 			}
-			c.droppedLocked(1, len(it.b.recs[k].Bytes), "latest")
+			c.droppedLocked(len(it.b.recs[k].Bytes), "latest")
 			after := item{it.b, k + 1, it.to, it.class}
-			it.to = k
-			switch {
-			case it.from == it.to && after.from == after.to:
-				copy(q.items[i:], q.items[i+1:])
-				q.items[len(q.items)-1] = item{}
-				q.items = q.items[:len(q.items)-1]
-			case it.from == it.to:
+			if it.to = k; it.from == it.to {
 				*it = after
-			case after.from < after.to:
+				if i--; after.from == after.to {
+					c.removeLocked(i + 1)
+				}
+			} else if after.from < after.to {
 				q.items = append(q.items, item{})
 				copy(q.items[i+2:], q.items[i+1:])
 				q.items[i+1] = after
 			}
-			return // at most one waits under a key
+			break
 		}
-	}
-}
-
-func (c *Conn) droppedLocked(msgs, bytes int, reason string) {
-	c.hub.count("drops", reason, msgs)
-	c.accountLocked(msgs, bytes)
-}
-
-// dropLocked drops the oldest events until msgs messages and bytes bytes are
-// gone, and reports whether that was possible.
-func (c *Conn) dropLocked(msgs, bytes int) bool {
-	q := &c.q
-	for i := q.head; i < len(q.items) && (msgs > 0 || bytes > 0); i++ {
-		it := &q.items[i]
-		if it.class != event {
-			continue
-		}
-		for it.from < it.to && (msgs > 0 || bytes > 0) {
-			n := len(it.b.recs[it.from].Bytes)
-			it.from++
-			msgs--
-			bytes -= n
-			c.droppedLocked(1, n, "full")
-		}
-	}
-	for q.head < len(q.items) && q.items[q.head].class != control && q.items[q.head].from == q.items[q.head].to {
-		q.items[q.head].b.free()
-		q.items[q.head] = item{}
-		q.head++
 	}
 	q.popped()
-	return msgs <= 0 && (bytes <= 0 || q.bytes == 0)
+}
+
+// dropOldestLocked drops the oldest event that waits, if there is one.
+func (c *Conn) dropOldestLocked() bool {
+	q := &c.q
+	for i := q.head; i < len(q.items); i++ {
+		it := &q.items[i]
+		if it.class != event || it.from == it.to {
+			continue
+		}
+		size := len(it.b.recs[it.from].Bytes)
+		if it.from++; it.from == it.to {
+			c.removeLocked(i)
+			q.popped()
+		}
+		c.droppedLocked(size, "full")
+		return true
+	}
+	return false
+}
+
+func (c *Conn) droppedLocked(bytes int, reason string) {
+	c.hub.count("drops", reason, 1)
+	c.accountLocked(1, bytes)
+}
+
+// removeLocked removes an item of which nothing is left.
+func (c *Conn) removeLocked(i int) {
+	q := &c.q
+	if q.resume == nil { // which keeps records of the batch
+		q.items[i].b.free()
+	}
+	n := len(q.items) - 1
+	copy(q.items[i:], q.items[i+1:])
+	q.items[n] = item{}
+	q.items = q.items[:n]
 }
 
 // slowLocked ends a connection that is too slow.
 func (c *Conn) slowLocked() {
-	c.hub.count("closes", "slow", 1)
+	c.closes("slow")
 	c.discardLocked()
 	c.endDue, c.endCause = true, ErrSlow
 }
@@ -356,7 +408,7 @@ func (c *Conn) slowLocked() {
 func (c *Conn) discardLocked() {
 	q := &c.q
 	q.closed = true
-	q.items, q.head, q.rest, q.resume = nil, 0, nil, nil
+	q.items, q.head, q.rest, q.resume, q.overfull = nil, 0, nil, nil, false
 	q.msgs, q.bytes, q.controls = 0, 0, 0
 	if q.room != nil {
 		close(q.room)

@@ -39,6 +39,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	for _, c := range h.snapshot() {
+		c.closes("shutdown")
 		c.close(ErrShutdown, true)
 		c.stopCalls(ErrShutdown)
 	}
@@ -80,7 +81,7 @@ func (h *Hub) retire(ctx context.Context, cs []*Conn, emptied <-chan struct{}) {
 				}
 			}
 		}
-		h.count("closes", "shutdown", 1)
+		c.closes("shutdown")
 		c.retire()
 	}
 }

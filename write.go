@@ -121,8 +121,27 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 		q := &c.q
 		q.rest, q.restMsgs, q.restBytes = p, msgs, bytes
 		q.draining = true
+		if n == 0 && q.overfull && !c.trimLocked() {
+			q.draining = false
+			return
+		}
+		if c.overLocked() {
+			c.over.Store(true)
+		}
 		go c.drain(c.link, q.gen) // ends when nothing waits, or the link is closed
 	}
+}
+
+// trimLocked applies the queue's bounds to what came before it was known that
+// the client is behind. It reports whether the connection goes on.
+func (c *Conn) trimLocked() bool {
+	if c.hub.opts.Queue.Full == Disconnect {
+		c.slowLocked()
+		return false
+	}
+	for !c.fitsLocked(0, 0) && c.dropOldestLocked() {
+	}
+	return true
 }
 
 // lostLocked ends a connection whose link failed, or waits for its next link.
@@ -186,8 +205,14 @@ func (c *Conn) flush() {
 	c.unlock()
 }
 
-// wait returns when there is room for an item, or for size bytes of an event:
-// when the connection has less than limit waiting.
+// waitMessages is how many messages may wait before those wait that can: the
+// other half of the queue is for events to many, which cannot.
+func (h *Hub) waitMessages() int { return max(1, h.opts.Queue.Messages/2) }
+
+// waitBytes is the same in bytes, for events to one connection.
+func (h *Hub) waitBytes() int { return max(h.itemRoom, h.opts.Queue.Bytes/2) }
+
+// wait returns when the connection has less than limit bytes waiting.
 func (c *Conn) wait(ctx context.Context, limit int) error {
 	if c.shard.busy.Load() {
 		if err := c.shard.wait(ctx); err != nil {
@@ -201,7 +226,7 @@ func (c *Conn) wait(ctx context.Context, limit int) error {
 			c.mu.Unlock()
 			return ErrClosed
 		}
-		if q.bytes == 0 || q.bytes < limit && q.msgs < c.hub.opts.Queue.Messages {
+		if q.bytes == 0 || q.bytes < limit && q.msgs < c.hub.waitMessages() {
 			c.mu.Unlock()
 			return nil
 		}
