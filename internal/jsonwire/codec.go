@@ -14,15 +14,16 @@ import (
 // Encoding is encoding/json's without HTML escaping. In Go strings that are not
 // UTF-8 the wrong bytes become U+FFFD; a marshaler that returns such bytes, a
 // NaN or an infinity, a cycle, a channel, a function or a complex number is an
-// error, and so is a marshaler that panics.
+// error, and so are a marshaler that panics and a struct, as the whole value,
+// that has fields but no exported ones.
 //
 // Decoding is encoding/json's, but for:
 //
 //   - null. It is refused where the Go type has no nil: for numbers, bools,
-//     arrays, structs and time.Time, at any depth. A string takes it as "", as
-//     do the types that may be nil and the empty struct, which takes anything. A
+//     arrays, structs and time.Time, at any depth. A string takes it as "". A
 //     type with an UnmarshalJSON method decides for itself. Whoever wants to
 //     know null from zero declares a pointer.
+//   - struct{} takes anything: it is what one declares who wants no result.
 //   - text that is not UTF-8, and escapes that are half of a surrogate pair,
 //     are refused.
 //   - []byte, where it is the whole value, is the standard base64 alphabet with

@@ -95,7 +95,7 @@ func TestAppendAsStandard(t *testing.T) {
 		ptr("x"), nilString, ptr(true), ptr(5), nilInt, ptr(int32(5)), ptr(int64(5)), ptr(uint32(5)), ptr(uint64(5)), ptr(1e-9), ptr([]byte{1}), ptr(json.RawMessage(`[]`)),
 		(*bool)(nil), (*int32)(nil), (*int64)(nil), (*uint32)(nil), (*uint64)(nil), (*float64)(nil), (*[]byte)(nil), (*json.RawMessage)(nil), (*int8)(nil), ptr(int8(1)), ptr(ptr("x")),
 		text("t"), number(5), person{Name: "Ada", Age: 36, Tags: []string{"x", "y"}}, &person{Nick: ptr("A")}, (*person)(nil), []person{{}}, map[string]int{"b": 1, "a": 2}, map[int]string{1: "a"},
-		tree{When: time.Date(2002, 4, 1, 10, 20, 15, 0, time.UTC), Any: []any{1, "a", nil}}, struct{}{}, hidden{1, 2}, any(raws(`{ "x" : 1 }`)), time.Second, big.NewInt(5), json.Number("12"),
+		tree{When: time.Date(2002, 4, 1, 10, 20, 15, 0, time.UTC), Any: []any{1, "a", nil}}, struct{}{}, any(raws(`{ "x" : 1 }`)), time.Second, big.NewInt(5), json.Number("12"),
 	}
 	for _, v := range all {
 		got, err := codec.Append([]byte("before "), v)
@@ -131,7 +131,7 @@ func TestAppendErrors(t *testing.T) {
 	for name, v := range map[string]any{
 		"NaN": math.NaN(), "infinity": math.Inf(1), "float32": float32(math.Inf(-1)), "NaN pointer": ptr(math.NaN()), "NaN inside": []any{math.NaN()},
 		"channel": make(chan int), "func": func() {}, "complex": 1i, "inside": struct{ C chan int }{}, "key": map[struct{ A int }]int{{1}: 1},
-		"ring": ring, "map in itself": m, "slice in itself": s, "pointer to itself": l, "pointers inside to themselves": struct{ A []loopA }{}, "any in itself": a, "ring in a map": &node{M: m}, "ring in a slice": &node{S: s},
+		"ring": ring, "map in itself": m, "slice in itself": s, "pointer to itself": l, "pointers inside to themselves": struct{ A []loopA }{}, "any in itself": a, "hidden": hidden{1, 2}, "hidden pointer": &hidden{1, 2}, "error value": errors.New("x"), "ring in a map": &node{M: m}, "ring in a slice": &node{S: s},
 		"panic": panics{}, "panic inside": []any{1, panics{}}, "error": fails{}, "bad marshaler": raws("{"), "bad marshaler inside": []raws{"1 2"},
 		"raw bad": json.RawMessage("{"), "raw empty": json.RawMessage{}, "raw not UTF-8": json.RawMessage("\"\xff\""), "raw two": json.RawMessage("1 2"),
 		"marshaler not UTF-8": raws("\"\xff\""), "raw inside not UTF-8": []any{json.RawMessage("\"\xff\"")},
@@ -195,7 +195,8 @@ func TestDecode(t *testing.T) {
 		{src: `null`, want: struct{}{}}, {src: `{}`, want: struct{}{}}, {src: `"t"`, want: text("t")}, {src: `5`, want: number(5)}, {src: `null`, into: number(0)}, {src: `1.0`, into: number(0)}, {src: `null`, want: text("")},
 		{src: `{"name":"\ud800"}`, into: person{}}, {src: "{\"name\":\"\xff\"}", into: person{}}, {src: "{\"\xff\":1}", into: person{}}, {src: `{"name":"a",}`, into: person{}}, {src: `{"name":"a"} x`, into: person{}},
 		{src: `1`, into: loop(nil)}, {src: `null`, into: loop(nil)}, {src: `1`, into: loopA(nil)}, {src: `{"A":1}`, into: struct{ A []loopA }{}}, {src: `{}`, into: panics{}}, {src: `1`, into: make(chan int)}, {src: `1`, into: func() {}},
-		{src: `{"a":1}`, want: hidden{}},
+		{src: `{"a":1}`, into: hidden{}}, {src: `{}`, into: &hidden{}}, {src: `[1]`, want: struct{}{}}, {src: `5`, want: struct{}{}}, {src: `5 5`, into: struct{}{}},
+		{src: `"AR=="`, into: []byte{}}, {src: `"AQ\u000bID"`, into: []byte{}}, {src: `" "`, want: []byte{}}, {src: `"AQI ="`, want: []byte{1, 2}},
 		{src: strings.Repeat("[", 100000), into: ""}, {src: strings.Repeat("[", 100000), into: []any{}}, {src: strings.Repeat(`{"a":`, 100000), into: map[string]any{}},
 	} {
 		like := c.want

@@ -54,6 +54,9 @@ func (c Codec) Decode(src []byte, into any) error {
 		return decodeBase64(src, p)
 	case *any:
 		return decodeAny(src, p)
+	case *struct{}:
+		_, _, err := one(src)
+		return err
 	case **string:
 		return decodePointer(src, p)
 	case **bool:
@@ -225,7 +228,7 @@ func decodeBase64(src []byte, p *[]byte) error {
 		text = text[:n]
 	}
 	b := make([]byte, 0, base64.StdEncoding.DecodedLen(len(text)))
-	if b, err = base64.StdEncoding.AppendDecode(b, text); err != nil {
+	if b, err = base64.StdEncoding.Strict().AppendDecode(b, text); err != nil {
 		return fmt.Errorf("jsonwire: decode: %w", err)
 	}
 	*p = b
@@ -293,9 +296,12 @@ func decodeStd(src []byte, into any) error {
 		return fmt.Errorf("jsonwire: decode: %w", s.Err())
 	}
 	if t := reflect.TypeOf(into); t != nil && t.Kind() == reflect.Pointer {
-		plan := nullPlanOf(t.Elem())
-		if plan.endless {
+		plan := planOf(t.Elem())
+		switch {
+		case plan.endless:
 			return fmt.Errorf("jsonwire: decode: %T has a pointer that points to itself", into)
+		case plan.hiddenIn:
+			return fmt.Errorf("jsonwire: decode: %T: its fields are not exported", into)
 		}
 		if s.nulls && (plan.refuses || plan.inside) {
 			s.Reset(src)

@@ -40,8 +40,8 @@ func stdAppend(dst []byte, v any) (out []byte, err error) {
 			out, err = dst, fmt.Errorf("jsonwire: encode: %T panicked: %v", v, r)
 		}
 	}()
-	if endless(v) {
-		return dst, fmt.Errorf("jsonwire: encode: %T has a pointer that points to itself", v)
+	if err := encodable(v); err != nil {
+		return dst, err
 	}
 	e := encoders.Get().(*encoder)
 	e.dst = dst
@@ -59,19 +59,24 @@ func stdAppend(dst []byte, v any) (out []byte, err error) {
 	return out, nil
 }
 
-// endless reports whether v, or a type inside of v, is a pointer that leads to
-// itself and nothing else. encoding/json finds all other cycles, and in v1 these
-// too; built on v2 it does not.
-func endless(v any) bool {
-	r := reflect.ValueOf(v)
-	for range 100 {
-		if k := r.Kind(); k != reflect.Pointer && k != reflect.Interface {
-			t := reflect.TypeOf(v)
-			return t != nil && nullPlanOf(t).endless
-		}
-		r = r.Elem()
+// encodable refuses what encoding/json would lose or be lost in.
+func encodable(v any) error {
+	plan := planOf(reflect.TypeOf(v))
+	if plan.hiddenOut {
+		return fmt.Errorf("jsonwire: encode: %T: its fields are not exported", v)
 	}
-	return true
+	// Of all cycles, encoding/json does not see pointers that lead to nothing but
+	// themselves, once it is built on v2.
+	endless := plan.endless
+	r := reflect.ValueOf(v)
+	for n := 0; !endless && (r.Kind() == reflect.Pointer || r.Kind() == reflect.Interface); n++ {
+		r = r.Elem()
+		endless = n == 100
+	}
+	if endless {
+		return fmt.Errorf("jsonwire: encode: %T has a pointer that points to itself", v)
+	}
+	return nil
 }
 
 // stdDecode is json.Unmarshal. An unmarshaler of the value's own that panics

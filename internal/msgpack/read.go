@@ -2,6 +2,7 @@ package msgpack
 
 import (
 	"math"
+	"time"
 )
 
 // A Reader reads one message from front to back, without allocation. What it
@@ -136,6 +137,19 @@ func (r *Reader) read2(want Kind) ([]byte, error) {
 	}
 	r.pos = h.data + int(h.n)
 	return r.src[h.data:r.pos:r.pos], nil
+}
+
+// ReadTime reads a timestamp, as UTC.
+func (r *Reader) ReadTime() (time.Time, error) {
+	h, err := readHead(r.src, r.pos)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := h.time(r.src)
+	if err == nil {
+		r.pos = h.end()
+	}
+	return t, err
 }
 
 // ReadArrayHeader reads how many elements follow. There are at least as many

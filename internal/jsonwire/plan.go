@@ -12,34 +12,41 @@ import (
 	"github.com/hubwire/hubwire/internal/fields"
 )
 
-// A nullPlan says for one Go type where in its JSON a null has no place. Only
-// values in which a null occurs are walked with it.
-type nullPlan struct {
+// A plan is what has to be known of a Go type before encoding/json is let loose
+// on it; above all, where in its JSON a null has no place. Only values in which
+// a null occurs are walked with it.
+type plan struct {
 	name    string      // the type's, for errors
 	refuses bool        // a null in this place
 	inside  bool        // something inside may refuse; worked out when all is known
-	endless bool        // a pointer type that points to itself, or (in a root) something inside
-	to      *nullPlan   // of what a pointer points to
-	elem    *nullPlan   // of elements or map values
+	to      *plan       // of what a pointer points to
+	elem    *plan       // of elements or map values
 	fields  []fieldPlan // of an object, in the order in which names are looked up
+
+	// Below is set in the plan that planOf returns, not in those inside.
+	endless   bool // somewhere is a pointer type that points to itself
+	hiddenIn  bool // a struct all of whose fields are hidden, when decoded
+	hiddenOut bool // the same, when encoded
 }
 
 type fieldPlan struct {
 	name string
-	plan *nullPlan
+	plan *plan
 }
 
 var (
 	timeType = reflect.TypeFor[time.Time]()
-	jsonType = reflect.TypeFor[json.Unmarshaler]()
-	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonIn   = reflect.TypeFor[json.Unmarshaler]()
+	jsonOut  = reflect.TypeFor[json.Marshaler]()
+	textIn   = reflect.TypeFor[encoding.TextUnmarshaler]()
+	textOut  = reflect.TypeFor[encoding.TextMarshaler]()
 
-	nullPlans sync.Map // reflect.Type to *nullPlan
+	plans sync.Map // reflect.Type to *plan
 )
 
 // check walks the value that comes next in s, which is valid JSON, and refuses
 // it where it has a null in a place for which the Go type has no nil.
-func (p *nullPlan) check(s *Scanner) error {
+func (p *plan) check(s *Scanner) error {
 	kind := s.Kind()
 	for kind != Null && p.inside && p.to != nil {
 		p = p.to
@@ -77,7 +84,7 @@ func (p *nullPlan) check(s *Scanner) error {
 
 // field is the field that encoding/json takes for a name: the one of that name,
 // else the first that differs in case only.
-func (p *nullPlan) field(name string) *nullPlan {
+func (p *plan) field(name string) *plan {
 	for _, f := range p.fields {
 		if f.name == name {
 			return f.plan
@@ -91,12 +98,12 @@ func (p *nullPlan) field(name string) *nullPlan {
 	return nil
 }
 
-func nullPlanOf(t reflect.Type) *nullPlan {
-	if p, ok := nullPlans.Load(t); ok {
-		return p.(*nullPlan)
+func planOf(t reflect.Type) *plan {
+	if p, ok := plans.Load(t); ok {
+		return p.(*plan)
 	}
-	made := map[reflect.Type]*nullPlan{}
-	root := makeNullPlan(t, made)
+	made := map[reflect.Type]*plan{}
+	root := makePlan(t, made)
 	for again := true; again; { // types may contain themselves
 		again = false
 		for _, p := range made {
@@ -106,11 +113,20 @@ func nullPlanOf(t reflect.Type) *nullPlan {
 			}
 		}
 	}
-	p, _ := nullPlans.LoadOrStore(t, root)
-	return p.(*nullPlan)
+	to := t
+	for to.Kind() == reflect.Pointer && !root.endless {
+		to = to.Elem()
+	}
+	if to.Kind() == reflect.Struct && fields.Hidden(to, "json") {
+		p := reflect.PointerTo(to) // has the methods of both
+		root.hiddenIn = !p.Implements(jsonIn) && !p.Implements(textIn)
+		root.hiddenOut = !p.Implements(jsonOut) && !p.Implements(textOut)
+	}
+	p, _ := plans.LoadOrStore(t, root)
+	return p.(*plan)
 }
 
-func (p *nullPlan) anyInside() bool {
+func (p *plan) anyInside() bool {
 	if p.to != nil {
 		return p.to.inside
 	}
@@ -125,18 +141,18 @@ func (p *nullPlan) anyInside() bool {
 	return false
 }
 
-func makeNullPlan(t reflect.Type, made map[reflect.Type]*nullPlan) *nullPlan {
+func makePlan(t reflect.Type, made map[reflect.Type]*plan) *plan {
 	if p := made[t]; p != nil {
 		return p
 	}
-	p := &nullPlan{name: t.String()}
+	p := &plan{name: t.String()}
 	made[t] = p
 	kind := t.Kind()
-	if kind != reflect.Pointer && reflect.PointerTo(t).Implements(jsonType) {
+	if kind != reflect.Pointer && reflect.PointerTo(t).Implements(jsonIn) {
 		p.refuses = t == timeType // its UnmarshalJSON takes null, as all of the standard library's do
 		return p
 	}
-	text := kind != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
+	text := kind != reflect.Pointer && reflect.PointerTo(t).Implements(textIn)
 	switch kind {
 	case reflect.Bool, reflect.Float32, reflect.Float64,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
@@ -145,14 +161,14 @@ func makeNullPlan(t reflect.Type, made map[reflect.Type]*nullPlan) *nullPlan {
 	case reflect.Array:
 		p.refuses = true
 		if !text {
-			p.elem = makeNullPlan(t.Elem(), made)
+			p.elem = makePlan(t.Elem(), made)
 		}
 	case reflect.Slice, reflect.Map:
 		if !text {
-			p.elem = makeNullPlan(t.Elem(), made)
+			p.elem = makePlan(t.Elem(), made)
 		}
 	case reflect.Pointer:
-		p.to = makeNullPlan(t.Elem(), made)
+		p.to = makePlan(t.Elem(), made)
 		for to := p.to; to != nil && !p.endless; to = to.to {
 			p.endless = to == p || to.endless
 		}
@@ -161,7 +177,7 @@ func makeNullPlan(t reflect.Type, made map[reflect.Type]*nullPlan) *nullPlan {
 		if !text {
 			p.fields = []fieldPlan{}
 			for _, f := range fields.Of(t, "json") {
-				p.fields = append(p.fields, fieldPlan{f.Name, makeNullPlan(f.Type, made)})
+				p.fields = append(p.fields, fieldPlan{f.Name, makePlan(f.Type, made)})
 			}
 		}
 	}
