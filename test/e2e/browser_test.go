@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"net/url"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// TestBrowser runs the scenarios of js/ with the browser bundles of
+// @microsoft/signalr in headless Chromium. The harness serves the page and
+// passes the hub's traffic on, so page and hub have one origin.
+func TestBrowser(t *testing.T) {
+	browser := os.Getenv("CHROMIUM")
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if browser == "" {
+			browser, _ = exec.LookPath(name)
+		}
+	}
+	if browser == "" {
+		t.Skip("chromium is not installed")
+	}
+	needPackages(t)
+	eachProtocol(t, func(t *testing.T, protocol string) {
+		h := startHarness(t, startServer(t))
+		page := h.URL + "/js/page.html?" + url.Values{"protocol": {protocol}, "only": {only()}}.Encode()
+		args := []string{
+			"--headless", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync",
+			"--remote-debugging-port=0", // keeps a headless browser open
+			"--user-data-dir=" + t.TempDir(),
+		}
+		if os.Geteuid() == 0 {
+			args = append(args, "--no-sandbox") // the sandbox refuses to run as root
+		}
+		c := &child{cmd: exec.Command(browser, append(args, page)...), ended: make(chan struct{})}
+		c.cmd.Stderr = &c.log
+		start(t, c)
+		go func() { // ends when the browser is killed
+			defer close(c.ended)
+			c.err = c.cmd.Wait()
+		}()
+		follow(t, h.reports, c.ended, c.why)
+	})
+}

@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	root    string // of the repository
+	scratch string // removed when all tests have run
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	here, err := os.Getwd()
+	if err == nil {
+		root = filepath.Dir(filepath.Dir(here))
+		scratch, err = os.MkdirTemp("", "hubwire-e2e-")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
+	return m.Run()
+}
