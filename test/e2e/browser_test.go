@@ -35,7 +35,7 @@ func TestBrowser(t *testing.T) {
 		}
 		c := &child{cmd: exec.Command(browser, append(args, page)...), ended: make(chan struct{})}
 		c.cmd.Stderr = &c.log
-		start(t, c)
+		c.start(t)
 		go func() { // ends when the browser is killed
 			defer close(c.ended)
 			c.err = c.cmd.Wait()

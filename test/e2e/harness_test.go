@@ -3,18 +3,15 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // A harness stands between a client and a server. It serves the page and its
@@ -32,17 +29,6 @@ type harness struct {
 	down    atomic.Bool
 	mu      sync.Mutex // guards conns
 	conns   map[net.Conn]bool
-}
-
-// A report is what a runner says: the outcome of one scenario, a fault outside
-// of them, or that it is done.
-type report struct {
-	Name  string `json:"name"`
-	OK    bool   `json:"ok"`
-	Ms    int    `json:"ms"`
-	Error string `json:"error"`
-	Fault string `json:"fault"`
-	Done  bool   `json:"done"`
 }
 
 func startHarness(t *testing.T, s *server) *harness {
@@ -122,90 +108,4 @@ func (c *kept) Close() error {
 	delete(c.h.conns, c)
 	c.h.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// follow turns reports into subtests until the runner is done. ended is closed
-// when the runner has ended; why then says how. A runner that is silent for
-// two minutes has failed.
-func follow(t *testing.T, reports <-chan report, ended <-chan struct{}, why func() string) {
-	t.Helper()
-	for n := 0; ; {
-		var r report
-		select {
-		case r = <-reports:
-		case <-time.After(2 * time.Minute):
-			t.Fatalf("no report for two minutes\n%s", why())
-		case <-ended:
-			select {
-			case r = <-reports: // what it said before its end
-			default:
-				t.Fatalf("the runner ended early\n%s", why())
-			}
-		}
-		switch {
-		case r.Done:
-			if n == 0 {
-				t.Error("not one scenario ran")
-			}
-			return
-		case r.Fault != "":
-			t.Errorf("outside of the scenarios: %s", r.Fault)
-		default:
-			n++
-			t.Run(r.Name, func(t *testing.T) {
-				t.Logf("%d ms", r.Ms)
-				if !r.OK {
-					t.Error(r.Error)
-				}
-			})
-		}
-	}
-}
-
-// needNode skips the test where Node or the official packages are missing.
-func needNode(t *testing.T) string {
-	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed")
-	}
-	return node
-}
-
-func needPackages(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat(filepath.Join("node_modules", "@microsoft", "signalr")); err != nil {
-		t.Skip("the npm packages are not installed: run npm ci in test/e2e")
-	}
-}
-
-// query is the part of an address that chooses scenarios.
-func only() string { return os.Getenv("HUBWIRE_E2E_ONLY") }
-
-var protocols = []string{"json", "msgpack"}
-
-func eachProtocol(t *testing.T, f func(t *testing.T, protocol string)) {
-	for _, p := range protocols {
-		t.Run(p, func(t *testing.T) {
-			t.Parallel()
-			f(t, p)
-		})
-	}
-}
-
-// child is a peer that runs beside the test.
-type child struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // valid once ended is closed
-	log   tail
-}
-
-func (c *child) why() string {
-	select {
-	case <-c.ended:
-		return fmt.Sprintf("%s: %v\n%s", filepath.Base(c.cmd.Path), c.err, c.log.String())
-	default:
-		return fmt.Sprintf("%s still runs\n%s", filepath.Base(c.cmd.Path), c.log.String())
-	}
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/signalr"
+)
+
+// A hub and the path where it is served.
+type hub struct {
+	*hubwire.Hub
+	path string
+}
+
+// mount serves every endpoint of the contract on mux. Each has a hub of its
+// own, all have the same handlers.
+func mount(mux *http.ServeMux, log *slog.Logger) []hub {
+	handlers := conformance(new(counter))
+	endpoints := []struct {
+		path string
+		hub  hubwire.Options // what the hub decides, on every wire
+		wire signalr.Options // what this mount decides
+	}{
+		{path: "/conformance"},
+		{path: "/detailed", hub: hubwire.Options{DetailedErrors: true}},
+		{path: "/small", wire: signalr.Options{MaxMessage: 1024}},
+		{path: "/ws-only", wire: signalr.Options{Transports: signalr.WebSockets}},
+		{path: "/parallel", hub: hubwire.Options{ParallelCalls: 4}},
+		{path: "/stateful"},
+		{path: "/quick", wire: signalr.Options{KeepAlive: time.Second, ClientTimeout: 2 * time.Second, HandshakeTimeout: time.Second}},
+		{path: "/json-only", wire: signalr.Options{Protocols: []string{"json"}}},
+	}
+	var hubs []hub
+	for _, e := range endpoints {
+		e.hub.Name, e.hub.Logger = e.path, log
+		e.hub.Connect, e.hub.Disconnect = connect, disconnect
+		e.wire.Middleware = userFromQuery
+		e.wire.AllowedOrigins = []string{"*"} // no cookies here: any page may be a client, as in ASP.NET Core
+		h := hubwire.New(&e.hub)
+		h.Handle(handlers...)
+		signalr.Mount(mux, e.path, h, &e.wire)
+		hubs = append(hubs, hub{h, e.path})
+	}
+
+	// For load: another hub, with defaults.
+	bench := hubwire.New(&hubwire.Options{Name: "/bench", Logger: log})
+	bench.Handle(benchHandlers()...)
+	signalr.Mount(mux, "/bench", bench, nil)
+	return append(hubs, hub{bench, "/bench"})
+}
+
+// userFromQuery makes the query parameter user the user of the connection, as
+// real middleware would make one of a token or a cookie.
+func userFromQuery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := r.URL.Query().Get("user"); name != "" {
+			r = r.WithContext(hubwire.WithUser(r.Context(), &hubwire.User{ID: name}))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// connect greets or refuses, as the query asks.
+func connect(ctx context.Context, c *hubwire.Conn) error {
+	query := c.Request().Query
+	switch query.Get("refuse") {
+	case "1":
+		return &InvalidOperationException{"refused"}
+	case "hub":
+		return hubwire.Errorf(hubwire.CodePermissionDenied, "refused")
+	}
+	if query.Get("greet") == "1" {
+		return Receive.Send(ctx, c, "connected")
+	}
+	return nil
+}
+
+// disconnect tells the watchers who went, and why if it was not an ordinary end.
+func disconnect(ctx context.Context, c *hubwire.Conn, cause error) {
+	gone := gone{ID: c.ID()}
+	if cause != nil {
+		gone.Error = new(cause.Error())
+	}
+	if err := Gone.Send(ctx, c.Hub().Group("watchers"), gone); err != nil {
+		slog.WarnContext(ctx, "tell the watchers", "conn", c, "err", err)
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+type options struct {
+	addr  string
+	level slog.Level
+}
+
+// parse reads the flags of the contract. Those of parts that are not built yet
+// are known, and refused.
+func parse(args []string, output io.Writer) (options, error) {
+	var o options
+	set := flag.NewFlagSet("conformance", flag.ContinueOnError)
+	set.SetOutput(output)
+	set.StringVar(&o.addr, "addr", "127.0.0.1:0", "serve everything over HTTP on `HOST:PORT`")
+	set.TextVar(&o.level, "log", slog.LevelWarn, "log from this `level` on: debug, info, warn or error")
+	missing := map[string]string{
+		"second":        "gRPC",
+		"jsonrpc":       "JSON-RPC",
+		"jsonrpc-stdio": "JSON-RPC",
+		"handler":       "JSON-RPC",
+		"formatter":     "JSON-RPC",
+		"mux":           "JSON-RPC",
+		"redis":         "the Redis backplane",
+		"redis-prefix":  "the Redis backplane",
+		"nats":          "the NATS backplane",
+		"node":          "backplanes",
+	}
+	for name, part := range missing {
+		refuse := func(string) error { return fmt.Errorf("%s is not built yet", part) }
+		if name == "jsonrpc-stdio" {
+			set.BoolFunc(name, "not built yet: "+part, refuse)
+		} else {
+			set.Func(name, "not built yet: "+part, refuse)
+		}
+	}
+	if err := set.Parse(args); err != nil {
+		return o, err
+	}
+	if set.NArg() > 0 {
+		return o, fmt.Errorf("conformance: unexpected argument %q", set.Arg(0))
+	}
+	return o, nil
+}

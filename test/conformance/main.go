@@ -1,0 +1,92 @@
+// Command conformance serves the contracts that the end-to-end tests, the
+// recordings and the peers speak, all in one server. It is written as a user
+// would write it, with public API only: one list of handlers (hub.go,
+// streams.go, sends.go) serves every endpoint (endpoints.go).
+//
+//	go run ./test/conformance -addr 127.0.0.1:5000
+//
+// Its first line on standard output is READY http://HOST:PORT, its log goes to
+// standard error, and it ends within a second of SIGTERM: clients are told to
+// reconnect, calls that run are given half of that.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	opts, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
+
+	mux := http.NewServeMux()
+	hubs := mount(mux, log)
+
+	srv := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+
+	listener, err := net.Listen("tcp", opts.addr)
+	if err != nil {
+		return fmt.Errorf("conformance: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(listener) }() // ends with srv.Close
+	fmt.Fprintf(stdout, "READY http://%s\n", listener.Addr())
+
+	select {
+	case err := <-ended:
+		return fmt.Errorf("conformance: %w", err)
+	case <-ctx.Done():
+	}
+	shutdown(hubs, log)
+	if err := srv.Close(); err != nil {
+		log.Warn("close the listener", "err", err)
+	}
+	<-ended
+	return nil
+}
+
+// shutdown ends all hubs at once and gives them half a second. What they say
+// of calls that ignore their context is worth a line, no more.
+func shutdown(hubs []hub, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	done := make(chan struct{})
+	for _, h := range hubs {
+		go func() { // ends with ctx at the latest
+			if err := h.Shutdown(ctx); err != nil {
+				log.Info("shutdown", "hub", h.path, "err", err)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range hubs {
+		<-done
+	}
+}

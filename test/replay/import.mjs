@@ -1,0 +1,36 @@
+// Turns recordings, one JSON file each, into the form of testdata:
+//
+//	node import.mjs --except 'REGEX' FOLDER
+//
+// --except leaves out recordings whose "endpoint transport file" matches. What
+// varies anyway (Date), what is Kestrel's own (Server), what a reader can decode
+// himself (notes on MessagePack frames) and times, except where they are the
+// point (group timing), stay behind.
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { testdata, write } from "./recordings.mjs";
+
+const { values, positionals } = parseArgs({ options: { except: { type: "string", default: "^$" } }, allowPositionals: true });
+const except = new RegExp(values.except);
+const groups = {};
+for (const file of fs.readdirSync(positionals[0], { recursive: true }).filter((f) => /[\\/].*\.json$/.test(f)).sort()) {
+  const { group, timed, ...doc } = JSON.parse(fs.readFileSync(path.join(positionals[0], file)));
+  if (except.test(`${doc.endpoint} ${doc.transport} ${file}`)) continue;
+  const timing = group === "timing";
+  for (const s of doc.steps) {
+    for (const name of ["Date", "Server"]) delete s.response?.headers?.[name];
+    if (s.response) delete s.response.reason;
+    if (s.http?.body === "") delete s.http.body;
+    if (s.hex !== undefined) delete s.note;
+    if (!timing) delete s.ms;
+    delete s.responseMs;
+  }
+  if (/two-questions/.test(file)) doc.unordered = true; // answers to independent calls
+  (groups[group] ??= []).push(doc);
+}
+fs.mkdirSync(testdata, { recursive: true });
+for (const [group, recordings] of Object.entries(groups)) {
+  write(testdata, group, recordings);
+  console.log(`${group}: ${recordings.length}`);
+}
