@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Tests everything, or some of it; the last line counts.
+#
+#   ./test.sh            all; installs what it needs (Debian, as root), under 15 minutes on two cores
+#   ./test.sh quick      format, vet and unit tests: nothing to install but Go, under three minutes
+#   ./test.sh STEP ...   some steps; ./test.sh help lists them
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+command -v go >/dev/null || { echo "test: Go is not installed; see https://go.dev/dl" >&2; exit 2; }
+exec go run ./test/run "$@"
