@@ -50,6 +50,7 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	bench := hubwire.New(&hubwire.Options{Name: "/bench", Logger: log})
 	bench.Handle(benchHandlers()...)
 	signalr.Mount(mux, "/bench", bench, nil)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // no text, as in ASP.NET Core
 	return append(hubs, hub{bench, "/bench"})
 }
 
