@@ -129,34 +129,43 @@ export class Board {
    */
   #drawCell(i, from, t) {
     const ctx = this.#ctx;
-    const s = this.#size;
-    const x = Math.floor((i % this.width) * s);
-    const y = Math.floor(Math.floor(i / this.width) * s);
+    const column = i % this.width;
+    const row = Math.floor(i / this.width);
+    // Whole pixels: cells may differ by one in size, the gaps between them not.
+    const x = Math.round(column * this.#size);
+    const y = Math.round(row * this.#size);
+    const w = Math.round((column + 1) * this.#size) - x;
+    const h = Math.round((row + 1) * this.#size) - y;
     const to = this.#cells[i] ?? 0;
-    ctx.clearRect(x, y, Math.ceil(s) + 1, Math.ceil(s) + 1);
-    if (to === 0 || t < 1) this.#peg(x, y, s);
-    if (from && t < 1) this.#block(x, y, s, from, to ? 1 : 1 - t);
-    // A little too large at first: it drops into place.
-    if (to) this.#block(x, y, s, to, t < 1 ? Math.min(1, 0.35 + t * 1.1 - 0.25 * t * t) : 1);
+    ctx.clearRect(x, y, w, h);
+    if (to === 0 || t < 1) this.#peg(x + w / 2, y + h / 2);
+    if (from && t < 1) this.#block(x, y, w, h, from, to ? 1 : 1 - t);
+    // A new colour grows, quickly at first.
+    if (to) this.#block(x, y, w, h, to, t < 1 ? 0.3 + 0.7 * t * (2 - t) : 1);
   }
 
-  /** @param {number} x @param {number} y @param {number} s */
-  #peg(x, y, s) {
+  /** @param {number} x its middle @param {number} y */
+  #peg(x, y) {
     const ctx = this.#ctx;
     ctx.fillStyle = this.#inks[0] ?? "";
     ctx.beginPath();
-    ctx.arc(x + s / 2, y + s / 2, Math.max(0.75, s * 0.07), 0, 7);
+    ctx.arc(x, y, Math.max(0.75, this.#size * 0.07), 0, 7);
     ctx.fill();
   }
 
-  /** @param {number} x @param {number} y @param {number} s @param {number} colour @param {number} scale */
-  #block(x, y, s, colour, scale) {
+  /**
+   * @param {number} x @param {number} y @param {number} w @param {number} h
+   * @param {number} colour
+   * @param {number} scale
+   */
+  #block(x, y, w, h, colour, scale) {
     const ctx = this.#ctx;
-    const side = s * 0.9 * scale;
-    const edge = (s - side) / 2;
+    const gap = Math.max(1, Math.round(this.#size * 0.06));
+    const wide = (w - gap) * scale;
+    const high = (h - gap) * scale;
     ctx.fillStyle = this.#inks[colour] ?? "";
     ctx.beginPath();
-    ctx.roundRect(x + edge, y + edge, side, side, side * 0.2);
+    ctx.roundRect(x + (w - gap - wide) / 2, y + (h - gap - high) / 2, wide, high, wide * 0.2);
     ctx.fill();
   }
 

@@ -40,7 +40,7 @@ export class Inspector {
 
   constructor() {
     for (const box of byId("filters", HTMLElement).querySelectorAll("input")) {
-      const label = box.parentElement?.querySelector("i");
+      const label = box.nextElementSibling?.querySelector("i");
       if (!label) continue; // the search field
       const filter = { on: box.checked, count: 0, label };
       this.#filters.set(box.value, filter);

@@ -37,19 +37,25 @@ export function palette(onChoose) {
 }
 
 /**
- * The colours as the theme has them now, for canvases.
+ * A colour of the style sheet as the theme has it now.
+ * @param {string} variable
+ */
+export function css(variable) {
+  const probe = make("i");
+  probe.hidden = true;
+  probe.style.color = `var(${variable})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/**
+ * The colours of the board, for canvases.
  * @returns {string[]} by number; the first is that of the pegs of an empty cell
  */
 export function inks() {
-  const probe = make("i");
-  probe.hidden = true;
-  document.body.append(probe);
-  const found = colourNames.map((_, i) => {
-    probe.style.color = i === 0 ? "var(--peg)" : `var(--c${i})`;
-    return getComputedStyle(probe).color;
-  });
-  probe.remove();
-  return found;
+  return colourNames.map((_, i) => css(i === 0 ? "--peg" : `--c${i}`));
 }
 
 /**

@@ -1,20 +1,25 @@
 // The wire between this tab and the hub: a dot for each frame, the latency, and
 // what happens when it is cut.
 
-import { announce, byId, make, reducedMotion } from "./dom.js";
+import { announce, byId, reducedMotion } from "./dom.js";
 import { median, millis } from "./format.js";
+import { css } from "./palette.js";
 
 /** @typedef {import("./client.js").Frame} Frame */
 /** @typedef {import("./client.js").State} State */
 
+/** Milliseconds that a dot takes from end to end. */
 const flight = 900;
 /** Dots under way at most; frames above that are counted, not shown. */
-const maxDots = 40;
+const maxDots = 60;
+/** Where the two threads are, in pixels from the upper edge. */
+const lanes = { out: 4, in: 12 };
 const samples = 9;
 
 export class Wire {
   #root = byId("wire", HTMLElement);
-  #pair = byId("pair", HTMLElement);
+  #canvas = byId("dots", HTMLCanvasElement);
+  #colours = { out: "", in: "" };
   #gauge = byId("gauge-text", HTMLElement);
   #cut = byId("cut", HTMLButtonElement);
   #rates = { in: byId("rate-in", HTMLElement), out: byId("rate-out", HTMLElement) };
@@ -22,9 +27,8 @@ export class Wire {
   /** @type {State} */
   #state = { name: "connecting", attempt: 0 };
   #counts = { in: 0, out: 0 };
-  #dots = 0;
-  /** Dots that have arrived, to be used again. @type {HTMLElement[]} */
-  #spare = [];
+  /** Frames under way. @type {{ dir: "in" | "out", at: number, radius: number }[]} */
+  #dots = [];
   /** @type {number[]} */
   #times = [];
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -33,6 +37,13 @@ export class Wire {
   /** @param {{ cut: () => void, retry: () => void }} events */
   constructor(events) {
     this.#cut.addEventListener("click", () => (this.#state.name === "connected" ? events.cut() : events.retry()));
+    new ResizeObserver(() => {
+      this.#canvas.width = Math.round(this.#canvas.clientWidth * devicePixelRatio);
+      this.#canvas.height = Math.round(this.#canvas.clientHeight * devicePixelRatio);
+    }).observe(this.#canvas);
+    const paint = () => (this.#colours = { out: css("--out"), in: css("--in") });
+    addEventListener("themechange", paint);
+    paint();
     setInterval(() => {
       for (const dir of /** @type {const} */ (["in", "out"])) {
         this.#rates[dir].textContent = String(this.#counts[dir]);
@@ -45,25 +56,27 @@ export class Wire {
   frame(f) {
     if (f.dir === "note") return;
     this.#counts[f.dir]++;
-    if (document.hidden || reducedMotion() || this.#dots >= maxDots) return;
-    const dot = this.#spare.pop() ?? make("i");
-    dot.className = `dot ${f.dir}`;
-    this.#pair.append(dot);
-    this.#dots++;
-    // Larger frames are larger dots; the ends are beyond the edges.
-    const scale = Math.min(1, 0.45 + Math.log10(Math.max(10, f.size)) / 6);
-    const far = this.#pair.clientWidth + 8;
-    const [from, to] = f.dir === "out" ? [0, far] : [far, 0];
-    const way = dot.animate(
-      [{ transform: `translateX(${from}px) scale(${scale})` }, { transform: `translateX(${to}px) scale(${scale})` }],
-      { duration: flight, easing: "linear" },
-    );
-    way.onfinish = way.oncancel = () => {
-      dot.remove();
-      this.#dots--;
-      this.#spare.push(dot);
-    };
+    if (document.hidden || reducedMotion() || this.#dots.length >= maxDots) return;
+    this.#dots.push({ dir: f.dir, at: performance.now(), radius: Math.min(4, 1.6 + Math.log10(f.size + 1) * 0.75) });
+    if (this.#dots.length === 1) requestAnimationFrame(this.#draw);
   }
+
+  /** Draws the dots until all have arrived. */
+  #draw = () => {
+    const now = performance.now();
+    const { width, height } = this.#canvas;
+    const ctx = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
+    ctx.clearRect(0, 0, width, height);
+    this.#dots = this.#dots.filter((d) => now - d.at < flight);
+    for (const { dir, at, radius } of this.#dots) {
+      const way = (now - at) / flight;
+      ctx.fillStyle = this.#colours[dir];
+      ctx.beginPath();
+      ctx.arc((dir === "out" ? way : 1 - way) * width, lanes[dir] * devicePixelRatio, radius * devicePixelRatio, 0, 7);
+      ctx.fill();
+    }
+    if (this.#dots.length > 0) requestAnimationFrame(this.#draw);
+  };
 
   /**
    * A round trip took so long.
