@@ -259,37 +259,3 @@ func (h head) check(b []byte) error {
 	}
 	return nil
 }
-
-// skip returns the index behind the value at b[i:], all of which it checks. It
-// calls itself for what lies inside of arrays and maps, at most depth levels
-// deep.
-func skip(b []byte, i, depth int) (int, error) {
-	h, err := readHead(b, i)
-	if err != nil {
-		return i, err
-	}
-	n := h.n
-	switch h.kind {
-	case String, Bytes, Ext:
-		return h.data + int(n), nil
-	case Array:
-	case Map:
-		n *= 2
-	default:
-		return h.data, nil
-	}
-	if depth <= 0 {
-		return i, ErrDepth
-	}
-	i = h.data
-	for ; n > 0; n-- {
-		if i < len(b) && (b[i] < fixMap || b[i] >= negInt) { // most elements are small
-			i++
-			continue
-		}
-		if i, err = skip(b, i, depth-1); err != nil {
-			return i, err
-		}
-	}
-	return i, nil
-}

@@ -175,6 +175,10 @@ func (Codec) Decode(src []byte, into any) error {
 	var err error
 	switch p := into.(type) {
 	case *string:
+		if b, ok := wholeString(src); ok && p != nil {
+			*p = Text(b)
+			return nil
+		}
 		end, err = decodeScalar(src, p, head.string)
 	case *bool:
 		end, err = decodeScalar(src, p, head.bool)

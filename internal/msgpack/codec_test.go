@@ -380,44 +380,34 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-func BenchmarkStruct(b *testing.B) {
-	v := person{"Ada", 36, []string{"x", "y"}, nil}
-	src, _ := codec.Append(nil, v)
-	b.Run("encode", func(b *testing.B) {
-		b.ReportAllocs()
-		var buf []byte
-		for b.Loop() {
-			buf, _ = codec.Append(buf[:0], &v)
+func BenchmarkCodec(b *testing.B) {
+	p := person{"Ada", 36, []string{"x", "y"}, nil}
+	for _, c := range []struct {
+		name string
+		v    any
+		into any
+	}{
+		{"string", "hello world, this is a message", new(string)}, {"int", 123456, new(int)}, {"float", 1.5, new(float64)}, {"bytes", []byte("0123456789"), new([]byte)},
+		{"struct", &p, new(person)}, {"map", map[string]int{"a": 1, "b": 2, "c": 3}, new(map[string]int)}, {"any", []any{1, "a", nil, 1.5}, new(any)},
+	} {
+		src, err := codec.Append(nil, c.v)
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
-	b.Run("decode", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			var p person
-			if err := codec.Decode(src, &p); err != nil {
-				b.Fatal(err)
+		b.Run(c.name+"/encode", func(b *testing.B) {
+			b.ReportAllocs()
+			var buf []byte
+			for b.Loop() {
+				buf, _ = codec.Append(buf[:0], c.v)
 			}
-		}
-	})
-}
-
-func BenchmarkString(b *testing.B) {
-	var v any = "hello world, this is a message"
-	src, _ := codec.Append(nil, v)
-	b.Run("encode", func(b *testing.B) {
-		b.ReportAllocs()
-		var buf []byte
-		for b.Loop() {
-			buf, _ = codec.Append(buf[:0], v)
-		}
-	})
-	b.Run("decode", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			var s string
-			if err := codec.Decode(src, &s); err != nil {
-				b.Fatal(err)
+		})
+		b.Run(c.name+"/decode", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := codec.Decode(src, c.into); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 }

@@ -273,48 +273,6 @@ func decodeArray(t reflect.Type) decodeFunc {
 	}
 }
 
-func decodeMap(t reflect.Type) decodeFunc {
-	key, elem := planOf(t.Key()), planOf(t.Elem())
-	return func(b []byte, i int, v reflect.Value, levels int) (int, error) {
-		h, err := readHead(b, i)
-		switch {
-		case err != nil:
-			return i, err
-		case h.kind == Nil:
-			v.SetZero()
-			return h.data, nil
-		case h.kind != Map:
-			return i, h.mismatch("map")
-		}
-		m := reflect.MakeMapWithSize(t, int(min(h.n, 64)))
-		i = h.data
-		for range h.n {
-			if b[i] == codeNil {
-				return i, errNilKey
-			}
-			k := reflect.New(t.Key()).Elem()
-			if i, err = key.decode(b, i, k, levels); err != nil {
-				return i, err
-			}
-			switch {
-			case !k.Comparable():
-				return i, errKey
-			case !k.Equal(k):
-				return i, errNaNKey
-			case m.MapIndex(k).IsValid():
-				return i, errDoubled
-			}
-			e := reflect.New(t.Elem()).Elem()
-			if i, err = elem.decode(b, i, e, levels); err != nil {
-				return i, err
-			}
-			m.SetMapIndex(k, e)
-		}
-		v.Set(m)
-		return i, nil
-	}
-}
-
 func decodeStruct(t reflect.Type) decodeFunc {
 	if fields.Hidden(t, "msgpack") {
 		return func(_ []byte, i int, _ reflect.Value, _ int) (int, error) {

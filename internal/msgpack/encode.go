@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/hubwire/hubwire/internal/fields"
@@ -157,50 +155,6 @@ func encodeList(elem *plan, slice bool) encodeFunc {
 		}
 		return dst, nil
 	}
-}
-
-// encodeMap writes maps in the order of their keys: strings as text, all others
-// as they are written.
-func encodeMap(t reflect.Type) encodeFunc {
-	key, elem := planOf(t.Key()), planOf(t.Elem())
-	type entry struct {
-		key   string
-		value reflect.Value
-	}
-	return func(dst []byte, v reflect.Value, levels int) (_ []byte, err error) {
-		if v.IsNil() {
-			return AppendNil(dst), nil
-		}
-		start := len(dst)
-		entries := make([]entry, 0, v.Len())
-		for it := v.MapRange(); it.Next(); {
-			if dst, err = key.encode(dst[:start], it.Key(), levels); err != nil {
-				return dst, err
-			}
-			entries = append(entries, entry{string(dst[start:]), it.Value()})
-		}
-		slices.SortFunc(entries, func(a, b entry) int { return compareKeys(a.key, b.key) })
-		dst = AppendMapHeader(dst[:start], len(entries))
-		for i, e := range entries {
-			if i > 0 && e.key == entries[i-1].key {
-				return dst, fmt.Errorf("msgpack: two keys of a %v are written alike", t)
-			}
-			dst = append(dst, e.key...)
-			if dst, err = elem.encode(dst, e.value, levels); err != nil {
-				return dst, err
-			}
-		}
-		return dst, nil
-	}
-}
-
-func compareKeys(a, b string) int {
-	ha, _ := readHead([]byte(a), 0)
-	hb, _ := readHead([]byte(b), 0)
-	if ha.kind == String && hb.kind == String {
-		return strings.Compare(a[ha.data:], b[hb.data:])
-	}
-	return strings.Compare(a, b)
 }
 
 // A field is a field of a struct, ready for use.

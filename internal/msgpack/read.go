@@ -124,13 +124,13 @@ func (r *Reader) ReadString() ([]byte, error) {
 			return nil, ErrShort
 		}
 	}
-	return r.read2(String)
+	return r.readData(String)
 }
 
 // ReadBytes reads a value of the bin family.
-func (r *Reader) ReadBytes() ([]byte, error) { return r.read2(Bytes) }
+func (r *Reader) ReadBytes() ([]byte, error) { return r.readData(Bytes) }
 
-func (r *Reader) read2(want Kind) ([]byte, error) {
+func (r *Reader) readData(want Kind) ([]byte, error) {
 	h, err := r.read(want)
 	if err != nil {
 		return nil, err
@@ -154,13 +154,19 @@ func (r *Reader) ReadTime() (time.Time, error) {
 
 // ReadArrayHeader reads how many elements follow. There are at least as many
 // bytes left.
-func (r *Reader) ReadArrayHeader() (int, error) { return r.readHeader(Array) }
+func (r *Reader) ReadArrayHeader() (int, error) { return r.readHeader(Array, fixArray) }
 
 // ReadMapHeader reads how many pairs of key and value follow. There are at
 // least twice as many bytes left.
-func (r *Reader) ReadMapHeader() (int, error) { return r.readHeader(Map) }
+func (r *Reader) ReadMapHeader() (int, error) { return r.readHeader(Map, fixMap) }
 
-func (r *Reader) readHeader(want Kind) (int, error) {
+func (r *Reader) readHeader(want Kind, fix byte) (int, error) {
+	if r.pos < len(r.src) && r.src[r.pos]&0xF0 == fix {
+		if n := int(r.src[r.pos] & 0x0F); n*2 < len(r.src)-r.pos { // enough for a map, too
+			r.pos++
+			return n, nil
+		}
+	}
 	h, err := r.read(want)
 	if err != nil {
 		return 0, err

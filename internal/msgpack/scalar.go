@@ -30,6 +30,18 @@ func decodeScalar[T any](b []byte, p *T, decode func(h head, b []byte) (T, error
 	return h.end(), nil
 }
 
+// wholeString is the content of b where that is a short string and nothing else.
+func wholeString(b []byte) ([]byte, bool) {
+	switch {
+	case len(b) == 0:
+	case b[0]&0xE0 == fixStr && len(b) == 1+int(b[0]&0x1F):
+		return b[1:], true
+	case b[0] == str8 && len(b) > 1 && len(b) == 2+int(b[1]):
+		return b[2:], true
+	}
+	return nil, false
+}
+
 func (h head) string(b []byte) (string, error) {
 	switch h.kind {
 	case String:
