@@ -289,6 +289,31 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestEveryCharacter: all of Unicode is written as encoding/json writes it, and
+// comes back the same.
+func TestEveryCharacter(t *testing.T) {
+	var b strings.Builder
+	for r := rune(0); r <= utf8.MaxRune; r++ {
+		if !utf8.ValidRune(r) {
+			continue
+		}
+		b.WriteRune(r)
+		if b.Len() < 5000 && r < utf8.MaxRune {
+			continue
+		}
+		s := b.String()
+		b.Reset()
+		quoted := jsonwire.AppendString(nil, s)
+		if string(quoted) != standard(t, s) || string(jsonwire.AppendStringBytes(nil, []byte(s))) != string(quoted) {
+			t.Fatalf("%q is written as %s", s, quoted)
+		}
+		var back string
+		if err := codec.Decode(quoted, &back); err != nil || back != s {
+			t.Fatalf("%q comes back as %q, %v", s, back, err)
+		}
+	}
+}
+
 // checkDecode compares Decode with encoding/json: what that refuses is refused
 // (but for floats out of range), what is accepted has the same value.
 func checkDecode(t *testing.T, src []byte) {

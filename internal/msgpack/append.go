@@ -61,7 +61,7 @@ func AppendFloat64(dst []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, float64c), math.Float64bits(f))
 }
 
-// AppendString appends s. What is not UTF-8 becomes U+FFFD.
+// AppendString appends s, of less than 4 GiB. What is not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = string(appendText(nil, s))
@@ -89,7 +89,7 @@ func appendStringHeader(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, str32), uint32(n))
 }
 
-// AppendBytes appends b as bin.
+// AppendBytes appends b, of less than 4 GiB, as bin.
 func AppendBytes(dst, b []byte) []byte {
 	switch n := len(b); {
 	case n <= math.MaxUint8:

@@ -273,6 +273,29 @@ func TestErrorsSayWhere(t *testing.T) {
 	}
 }
 
+// TestEmbedded: what lies in an embedded pointer that is nil is not written, and
+// made when it is read, if it can be.
+func TestEmbedded(t *testing.T) {
+	v := struct {
+		*Other
+		*base
+		N int
+	}{N: 1}
+	if b, err := codec.Append(nil, v); string(b) != "\x81\xa1N\x01" || err != nil {
+		t.Errorf("%x, %v", b, err)
+	}
+	if err := codec.Decode([]byte("\x82\xa1X\x05\xa1N\x02"), &v); err != nil || v.Other == nil || v.X != 5 || v.N != 2 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if err := codec.Decode([]byte("\x81\xa1A\x05"), &v); err == nil {
+		t.Errorf("%+v", v)
+	}
+	v.base = new(base)
+	if err := codec.Decode([]byte("\x81\xa1A\x05"), &v); err != nil || v.A != 5 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestOwnMethods(t *testing.T) {
 	// A method on the pointer is found for values that have no address too.
 	for _, v := range []any{ownPtr{7}, &ownPtr{7}, []ownPtr{{7}}[0]} {

@@ -26,6 +26,9 @@ func encoderOf(t reflect.Type) encodeFunc {
 	}
 	if t == timeType {
 		return func(dst []byte, v reflect.Value, _ int) ([]byte, error) {
+			if v.CanAddr() { // spares an allocation
+				return AppendTime(dst, *v.Addr().Interface().(*time.Time)), nil
+			}
 			return AppendTime(dst, v.Interface().(time.Time)), nil
 		}
 	}
@@ -97,7 +100,7 @@ func encoderOf(t reflect.Type) encodeFunc {
 var errLong = errors.New("msgpack: more than 2^32-1 bytes or elements")
 
 func appendLong(dst, b []byte) ([]byte, error) {
-	if len(b) > math.MaxUint32 {
+	if uint64(len(b)) > math.MaxUint32 {
 		return dst, errLong
 	}
 	return AppendBytes(dst, b), nil
@@ -144,7 +147,7 @@ func encodeList(elem *plan, slice bool) encodeFunc {
 			return AppendNil(dst), nil
 		}
 		n := v.Len()
-		if n > math.MaxUint32 {
+		if uint64(n) > math.MaxUint32 {
 			return dst, errLong
 		}
 		dst = AppendArrayHeader(dst, n)

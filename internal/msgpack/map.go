@@ -19,7 +19,7 @@ func encodeMap(t reflect.Type) encodeFunc {
 		if v.IsNil() {
 			return AppendNil(dst), nil
 		}
-		if v.Len() > math.MaxUint32 {
+		if uint64(v.Len()) > math.MaxUint32 {
 			return dst, errLong
 		}
 		dst = AppendMapHeader(dst, v.Len())
