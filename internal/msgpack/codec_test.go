@@ -57,10 +57,17 @@ type (
 	own     struct{ n int }
 	ownPtr  struct{ n int }
 	bad     string
+	letter  byte
 	panics  struct{}
 	pointer struct{ P *pointer }
 )
 
+func (l letter) MarshalText() ([]byte, error) {
+	if l == 0 {
+		return nil, errors.New("no letter")
+	}
+	return []byte{byte(l)}, nil
+}
 func (t text) MarshalText() ([]byte, error) { return []byte("<" + t + ">"), nil }
 func (t *text) UnmarshalText(src []byte) error {
 	*t = text(strings.Trim(string(src), "<>"))
@@ -293,6 +300,53 @@ func TestEmbedded(t *testing.T) {
 	v.base = new(base)
 	if err := codec.Decode([]byte("\x81\xa1A\x05"), &v); err != nil || v.A != 5 {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+func TestOmit(t *testing.T) {
+	type all struct {
+		I int            `msgpack:"i,omitempty"`
+		S string         `msgpack:",omitempty"`
+		B bool           `msgpack:",omitempty"`
+		L []int          `msgpack:",omitempty"`
+		M map[string]int `msgpack:",omitempty"`
+		P *int           `msgpack:",omitempty"`
+		E Other          `msgpack:",omitempty"` // has no effect
+		Z Other          `msgpack:",omitzero"`
+		T time.Time      `msgpack:",omitzero"`
+		U *time.Time     `msgpack:",omitzero"`
+	}
+	zero := "\x81\xa1E\x82\xa1X\x00\xa1Y\x00"
+	// A zero time in another location is zero by its own method.
+	for _, v := range []any{all{}, all{L: []int{}, M: map[string]int{}}, &all{T: time.Time{}.In(time.FixedZone("", 60)), U: new(time.Time)}, all{T: time.Time{}.In(time.FixedZone("", 60))}} {
+		if b, err := codec.Append(nil, v); string(b) != zero || err != nil {
+			t.Errorf("%+v: %q, %v", v, b, err)
+		}
+	}
+	full := all{1, "s", true, []int{0}, map[string]int{"": 0}, new(int), Other{}, Other{X: 1}, noon, &noon}
+	b, err := codec.Append(nil, full)
+	if err != nil || b[0] != 0x8A {
+		t.Errorf("%x, %v", b, err)
+	}
+	var back all
+	if err := codec.Decode(b, &back); err != nil || !reflect.DeepEqual(back, full) {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
+
+// TestBytesWithMethods: a slice of bytes that write themselves is an array.
+func TestBytesWithMethods(t *testing.T) {
+	if b, err := codec.Append(nil, []letter{'a', 'b'}); string(b) != "\x92\xa1a\xa1b" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if b, err := codec.Append(nil, &[2]letter{'a', 'b'}); string(b) != "\x92\xa1a\xa1b" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if b, err := codec.Append(nil, letter(0)); err == nil {
+		t.Errorf("%q", b)
+	}
+	if b, err := codec.Append(nil, &[2]byte{1, 2}); string(b) != "\xc4\x02\x01\x02" || err != nil {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

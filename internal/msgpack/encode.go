@@ -191,7 +191,7 @@ func (f *field) in(v reflect.Value) (reflect.Value, bool) {
 }
 
 func (f *field) omits(v reflect.Value) bool {
-	if f.OmitZero && v.IsZero() {
+	if f.OmitZero && isZero(v) {
 		return true
 	}
 	if !f.OmitEmpty {
@@ -204,6 +204,19 @@ func (f *field) omits(v reflect.Value) bool {
 		return false
 	}
 	return v.IsZero()
+}
+
+// isZero asks the value's own method, where it has one.
+func isZero(v reflect.Value) bool {
+	if v.IsZero() {
+		return true
+	}
+	type zeroer interface{ IsZero() bool }
+	own, ok := v.Interface().(zeroer)
+	if !ok && v.CanAddr() {
+		own, ok = v.Addr().Interface().(zeroer)
+	}
+	return ok && own.IsZero()
 }
 
 func encodeStruct(t reflect.Type) encodeFunc {

@@ -174,6 +174,39 @@ func int32s(r *msgpack.Reader) error      { _, err := r.ReadInt32(); return err 
 func int64s(r *msgpack.Reader) error      { _, err := r.ReadInt64(); return err }
 func boolean(r *msgpack.Reader) error     { _, err := r.ReadBool(); return err }
 
+func TestReadEach(t *testing.T) {
+	var r msgpack.Reader
+	src := unhex(t, "c3 d6ff3ca8345f c40201ff ca3fc00000 81c0c0 91c0 d9016105 e0 d40501")
+	r.Reset(src)
+	want := []msgpack.Kind{msgpack.Bool, msgpack.Ext, msgpack.Bytes, msgpack.Float, msgpack.Map, msgpack.Array, msgpack.String, msgpack.Int, msgpack.Int, msgpack.Ext, msgpack.Invalid}
+	var kinds []msgpack.Kind
+	for {
+		kind := r.Kind()
+		if kinds = append(kinds, kind); kind == msgpack.Invalid {
+			break
+		}
+		if err := r.Skip(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(kinds, want) {
+		t.Error(kinds)
+	}
+	r.Reset(src)
+	if b, err := r.ReadBool(); !b || err != nil {
+		t.Error(b, err)
+	}
+	if at, err := r.ReadTime(); !at.Equal(noon) || err != nil {
+		t.Error(at, err)
+	}
+	if b, err := r.ReadBytes(); string(b) != "\x01\xff" || err != nil {
+		t.Error(b, err)
+	}
+	if _, err := r.ReadTime(); err == nil || len(r.Rest()) != 18 {
+		t.Error(err, len(r.Rest()))
+	}
+}
+
 func TestReadIntWidths(t *testing.T) {
 	for h, want := range map[string]int64{
 		"05": 5, "cc05": 5, "cd0005": 5, "ce00000005": 5, "cf0000000000000005": 5, "d005": 5, "d10005": 5, "d200000005": 5, "d30000000000000005": 5,
