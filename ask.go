@@ -84,6 +84,9 @@ func (a *ask) result(into any) error {
 
 // netType is what .NET calls a type, where it has the same.
 func netType(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch t.Kind() {
 	case reflect.String:
 		return "String"
@@ -96,16 +99,15 @@ func netType(t reflect.Type) string {
 	case reflect.Float64:
 		return "Double"
 	}
+	if t.Name() == "" {
+		return t.String()
+	}
 	return t.Name()
 }
 
-func fmtDisconnected(id string) error {
-	return fmt.Errorf("hubwire: Connection '%s' disconnected.", id)
-}
+func errLeft(id string) error { return &wire.ConnError{Conn: id, Left: true} }
 
-func fmtUnknown(id string) error {
-	return fmt.Errorf("hubwire: Connection '%s' does not exist.", id)
-}
+func errUnknown(id string) error { return &wire.ConnError{Conn: id} }
 
 var errAskInConnect = errors.New("Client results inside OnConnectedAsync Hub methods are not allowed.")
 
@@ -138,7 +140,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 	if err := c.wait(ctx, c.hub.waitBytes()); err != nil {
 		s.free()
 		if err == ErrClosed {
-			return fmtDisconnected(c.id)
+			return errLeft(c.id)
 		}
 		return err
 	}
@@ -176,7 +178,7 @@ func (c *Conn) startAsk(id string, then func(*ask)) (*ask, error) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	if c.ended {
-		return nil, fmtDisconnected(c.id)
+		return nil, errLeft(c.id)
 	}
 	if c.asks == nil {
 		c.asks = map[string]*ask{}

@@ -239,7 +239,7 @@ func (c *Conn) gone() (first bool) {
 	}
 	c.state.Unlock()
 	for _, a := range asks {
-		a.fail(fmtDisconnected(c.id))
+		a.fail(errLeft(c.id))
 	}
 	if len(empty) > 0 {
 		c.hub.unsubscribe(toGroup, empty...)

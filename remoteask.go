@@ -14,7 +14,7 @@ import (
 func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in, into any) error {
 	r := h.remote
 	if r == nil {
-		return fmtUnknown(conn)
+		return errUnknown(conn)
 	}
 	if err := r.start(ctx); err != nil {
 		return err
@@ -32,14 +32,14 @@ func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in,
 	defer h.asks.remove(id)
 	if err := r.bp.Publish(ctx, r.address(AddressConn, conn), msg); err != nil {
 		if errors.Is(err, ErrNoReceiver) {
-			return fmtUnknown(conn)
+			return errUnknown(conn)
 		}
 		return err
 	}
 	select {
 	case <-a.done:
 		if a.err == errGone {
-			return fmtDisconnected(conn)
+			return errLeft(conn)
 		}
 		return a.result(into)
 	case <-ctx.Done():

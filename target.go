@@ -95,8 +95,9 @@ type userTarget struct {
 	ids []string
 }
 
-// User is all connections of the users, on every node.
-func (h *Hub) User(ids ...string) Target { return userTarget{h, ids} }
+// User is all connections of the users, on every node. A user named twice gets
+// an event once.
+func (h *Hub) User(ids ...string) Target { return userTarget{h, distinct(ids)} }
 
 func (t userTarget) Hub() *Hub { return t.hub }
 
@@ -109,9 +110,32 @@ type connsTarget struct {
 	ids []string
 }
 
-// Conns is the connections with these ids, on any node. It waits for none of
-// them; see Conn.
-func (h *Hub) Conns(ids ...string) Target { return connsTarget{h, ids} }
+// Conns is the connections with these ids, on any node. A connection named
+// twice gets an event once. It waits for none of them; see Conn.
+func (h *Hub) Conns(ids ...string) Target { return connsTarget{h, distinct(ids)} }
+
+// distinct is names without repetitions, in order; names itself where it has
+// none.
+func distinct(names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
+	seen := make(map[string]bool, len(names))
+	for _, n := range names {
+		seen[n] = true
+	}
+	if len(seen) == len(names) {
+		return names
+	}
+	var out []string
+	for _, n := range names {
+		if seen[n] {
+			out = append(out, n)
+			delete(seen, n)
+		}
+	}
+	return out
+}
 
 func (t connsTarget) Hub() *Hub { return t.hub }
 

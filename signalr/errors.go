@@ -63,6 +63,9 @@ func detail(err error, detailed bool) string {
 	if !detailed {
 		return ""
 	}
+	if e, ok := err.(*wire.ConnError); ok {
+		return " IOException: " + e.Text()
+	}
 	return " " + typeName(err) + ": " + err.Error()
 }
 

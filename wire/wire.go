@@ -213,6 +213,23 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
+// A ConnError is the error of a question to a connection that is not there, or
+// that left before it answered.
+type ConnError struct {
+	Conn string // its id
+	Left bool
+}
+
+func (e *ConnError) Error() string { return "hubwire: " + e.Text() }
+
+// Text is the error in .NET's words.
+func (e *ConnError) Text() string {
+	if e.Left {
+		return "Connection '" + e.Conn + "' disconnected."
+	}
+	return "Connection '" + e.Conn + "' does not exist."
+}
+
 var faults = [...]string{"", "unknown method", "arguments do not bind", "unauthorized", "is a stream", "is not a stream", "wrong number of streams", "failed", "stream failed", "returned no stream", "call id is in use"}
 
 // String is the kind in words.
