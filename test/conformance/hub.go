@@ -10,7 +10,9 @@ import (
 	"github.com/hubwire/hubwire/dotnet"
 )
 
-// A Person is camelCase in JSON and PascalCase in MessagePack.
+// A Person is camelCase in JSON and PascalCase in MessagePack. What a client may
+// leave out or send as null is a pointer here and in the names below, where the
+// difference shows.
 type Person struct {
 	Name string   `json:"name"`
 	Age  int32    `json:"age"`
@@ -18,9 +20,18 @@ type Person struct {
 	Nick *string  `json:"nick"`
 }
 
+// withTags gives a person who came without tags an empty list of them, as the
+// class of the contract begins with one.
+func (p *Person) withTags() *Person {
+	if p != nil && p.Tags == nil {
+		p.Tags = []string{}
+	}
+	return p
+}
+
 // What clients call.
 const (
-	EchoString   hubwire.Method[string, string]                               = "EchoString"
+	EchoString   hubwire.Method[*string, *string]                             = "EchoString"
 	EchoInt      hubwire.Method[int32, int32]                                 = "EchoInt"
 	EchoLong     hubwire.Method[int64, int64]                                 = "EchoLong"
 	EchoDouble   hubwire.Method[float64, float64]                             = "EchoDouble"
@@ -29,8 +40,8 @@ const (
 	EchoTime     hubwire.Method[dotnet.DateTimeOffset, dotnet.DateTimeOffset] = "EchoTime"
 	EchoGuid     hubwire.Method[dotnet.Guid, dotnet.Guid]                     = "EchoGuid"
 	EchoNullable hubwire.Method[*string, *string]                             = "EchoNullable"
-	EchoPerson   hubwire.Method[Person, Person]                               = "EchoPerson"
-	EchoPeople   hubwire.Method[[]Person, []Person]                           = "EchoPeople"
+	EchoPerson   hubwire.Method[*Person, *Person]                             = "EchoPerson"
+	EchoPeople   hubwire.Method[[]*Person, []*Person]                         = "EchoPeople"
 	EchoMap      hubwire.Method[map[string]int32, map[string]int32]           = "EchoMap"
 	Join3        hubwire.Method[join3, string]                                = "Join3"
 	Nothing      hubwire.Command[hubwire.None]                                = "Nothing"
@@ -43,18 +54,18 @@ const (
 	Abort        hubwire.Command[hubwire.None]                                = "Abort"
 	Item         hubwire.Command[item]                                        = "Item"
 	GetItem      hubwire.Method[string, *string]                              = "GetItem"
-	Ask          hubwire.Method[string, string]                               = "Ask"
-	AskClient    hubwire.Method[askClient, string]                            = "AskClient"
-	AskVoid      hubwire.Method[hubwire.None, string]                         = "AskVoid"
+	Ask          hubwire.Method[string, *string]                              = "Ask"
+	AskClient    hubwire.Method[askClient, *string]                           = "AskClient"
+	AskVoid      hubwire.Method[hubwire.None, *string]                        = "AskVoid"
 	Cancelled    hubwire.Method[hubwire.None, int64]                          = "Cancelled"
 )
 
 // What the hub calls at its clients.
 const (
-	Receive hubwire.Event[string]                = "Receive"
-	Many    hubwire.Event[hubwire.List]          = "Many"
-	Gone    hubwire.Event[gone]                  = "Gone"
-	Answer  hubwire.ClientMethod[string, string] = "Answer"
+	Receive hubwire.Event[string]                 = "Receive"
+	Many    hubwire.Event[hubwire.List]           = "Many"
+	Gone    hubwire.Event[gone]                   = "Gone"
+	Answer  hubwire.ClientMethod[string, *string] = "Answer"
 )
 
 // Arguments, where there is more than one.
@@ -101,8 +112,13 @@ func conformance(cancelled *counter) []hubwire.Handler {
 		EchoTime.With(echo),
 		EchoGuid.With(echo),
 		EchoNullable.With(echo),
-		EchoPerson.With(echo),
-		EchoPeople.With(echo),
+		EchoPerson.With(func(_ context.Context, _ *hubwire.Conn, p *Person) (*Person, error) { return p.withTags(), nil }),
+		EchoPeople.With(func(_ context.Context, _ *hubwire.Conn, all []*Person) ([]*Person, error) {
+			for _, p := range all {
+				p.withTags()
+			}
+			return all, nil
+		}),
 		EchoMap.With(echo),
 		Original.With(echo),
 		Join3.With(func(_ context.Context, _ *hubwire.Conn, in join3) (string, error) {
@@ -139,11 +155,11 @@ func conformance(cancelled *counter) []hubwire.Handler {
 			}
 			return nil, nil
 		}),
-		Ask.With(func(ctx context.Context, c *hubwire.Conn, q string) (string, error) { return Answer.Call(ctx, c, q) }),
-		AskVoid.With(func(ctx context.Context, c *hubwire.Conn, _ hubwire.None) (string, error) {
+		Ask.With(func(ctx context.Context, c *hubwire.Conn, q string) (*string, error) { return Answer.Call(ctx, c, q) }),
+		AskVoid.With(func(ctx context.Context, c *hubwire.Conn, _ hubwire.None) (*string, error) {
 			return Answer.Call(ctx, c, "void")
 		}),
-		AskClient.With(func(ctx context.Context, c *hubwire.Conn, in askClient) (string, error) {
+		AskClient.With(func(ctx context.Context, c *hubwire.Conn, in askClient) (*string, error) {
 			return Answer.Call(ctx, c.Hub().Conn(in.ID), in.Q)
 		}),
 		Cancelled.With(func(context.Context, *hubwire.Conn, hubwire.None) (int64, error) { return cancelled.Load(), nil }),

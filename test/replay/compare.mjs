@@ -1,5 +1,7 @@
 // What a client saw in a recording, without what varies from run to run: ids,
-// how hub messages were cut into frames, pings, Kestrel's own headers.
+// how hub messages were cut into frames, pings, Kestrel's own headers, and how
+// equal JSON values are written (escapes, forms of numbers, order of members
+// inside of arguments and results; that of the message itself counts).
 import { split, unpack } from "./msgpack.mjs";
 
 // Headers that only Kestrel writes so.
@@ -16,7 +18,9 @@ export function seen(recording, { transports } = {}) {
 class View {
   lines = {};
   #bytes = {}; // what is left of a connection's flow of bytes
-  #form = {}; // by connection: "" before the handshake's answer, then "hub"; "events" for an event stream
+  #form = {}; // by connection: "" before the handshake's answer, then "hub"; "events" for
+  // an event stream, "body" for an ordinary body in chunks
+  #open; // the lines whose last one an ordinary body in chunks goes on
   #binary;
 
   constructor(recording, transports) {
@@ -44,8 +48,9 @@ class View {
     else if (s.eof) {
       // Behind a close frame it depends on who is quicker.
       if (!/^closed /.test(this.lines[conn || "-"]?.at(-1) ?? "")) this.#put(conn, "eof");
-    } else if (s.end) this.#put(conn, "end");
-    else if (s.pong !== undefined) this.#put(conn, `pong ${s.pong}`);
+    } else if (s.end) {
+      if (this.#form[conn] !== "body") this.#put(conn, "end");
+    } else if (s.pong !== undefined) this.#put(conn, `pong ${s.pong}`);
     else if (s.nothingFor) this.#put(conn, "nothing");
     else if (s.note && !/^waited /.test(s.note)) this.#put(conn, s.note);
   }
@@ -54,9 +59,11 @@ class View {
     if (!r) return this.#put(`${conn}/http`, "no response");
     const headers = Object.entries(r.headers).filter(([k]) => !kestrels.test(k)).map(([k, v]) => `${k.toLowerCase()}: ${v}`).sort().join("; ");
     const body = /negotiate/.test(http?.path ?? "") ? this.#offer(r.body) : r.body;
-    const flow = r.status === 101 || r.streaming;
-    this.#put(responseTo ? `${conn}/${responseTo}` : flow ? conn : `${conn}/http`, `${r.status} ${headers} ${body ?? r.bodyHex ?? ""}`);
-    if (flow) this.#form[conn] = /event-stream/.test(headers) ? "events" : "";
+    const flow = r.status === 101 || (r.streaming && /event-stream/.test(headers));
+    const where = responseTo ? `${conn}/${responseTo}` : flow ? conn : `${conn}/http`;
+    this.#put(where, `${r.status} ${headers} ${body ?? r.bodyHex ?? ""}`);
+    if (flow) this.#form[conn] = r.streaming ? "events" : "";
+    else if (r.streaming) [this.#form[conn], this.#open] = ["body", this.lines[where]]; // an ordinary body, in chunks
   }
 
   #offer(body) {
@@ -67,9 +74,14 @@ class View {
   }
 
   #feed(conn, bytes) {
+    if (this.#form[conn] === "body") {
+      this.#open.push(this.#open.pop() + bytes.toString());
+      return;
+    }
     let rest = Buffer.concat([this.#bytes[conn] ?? Buffer.alloc(0), bytes]);
     const message = (m, ping) => {
       // How many items a stream yields until a timeout is no matter of theirs.
+      m = this.#binary && this.#form[conn] ? m : canonical(m);
       if (m !== ping && !(this.timing && /^(\{"type":2,|\[2,)/.test(m))) this.#put(conn, m);
     };
     if (this.#form[conn] === "events") {
@@ -86,11 +98,38 @@ class View {
       if (this.#form[conn] && this.#binary) {
         let messages;
         [messages, rest] = split(rest);
-        for (const m of messages) message(JSON.stringify(unpack(m)), "[6]");
+        for (const m of messages) message(JSON.stringify(sorted(unpack(m))), "[6]");
       }
     }
     this.#bytes[conn] = rest;
   }
+}
+
+/** One form for equal JSON: the text itself where it is no JSON. */
+export function canonical(text) {
+  try {
+    JSON.parse(text);
+  } catch {
+    return text;
+  }
+  // Numbers become strings first, since JSON.parse rounds long integers.
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (t) => (t[0] === '"' ? t : `"\u0000#${number(t)}"`));
+  const value = JSON.parse(marked.replaceAll("\u0000#", "\\u0000#"));
+  for (const k of Object.keys(value ?? {})) value[k] = sorted(value[k]);
+  return JSON.stringify(value).replace(/"\\u0000#([^"]*)"/g, "$1");
+}
+
+function number(text) {
+  if (/^-?\d+$/.test(text) || /^-0[.0]*$/.test(text)) return text;
+  const n = Number(text);
+  return Number.isInteger(n) ? `${BigInt(n)}` : `${n}`;
+}
+
+// The value with the members of its objects in one order.
+function sorted(v) {
+  if (Array.isArray(v)) return v.map(sorted);
+  if (typeof v !== "object" || v === null) return v;
+  return Object.fromEntries(Object.keys(v).sort().map((k) => [k, sorted(v[k])]));
 }
 
 /** Where two runs differ: the first difference of each connection. */
