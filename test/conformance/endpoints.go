@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/auth"
 	"github.com/hubwire/hubwire/signalr"
 )
 
@@ -20,6 +21,7 @@ type hub struct {
 // own, all have the same handlers.
 func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	handlers := conformance(new(counter))
+	token := bearer(log)
 	endpoints := []struct {
 		path string
 		hub  hubwire.Options // what the hub decides, on every wire
@@ -27,6 +29,8 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	}{
 		{path: "/conformance"},
 		{path: "/detailed", hub: hubwire.Options{DetailedErrors: true}},
+		{path: "/authorized", wire: signalr.Options{Middleware: token}},
+		{path: "/expiring", wire: signalr.Options{Middleware: token}}, // tokens are checked; that connections end with them is not built yet
 		{path: "/small", wire: signalr.Options{MaxMessage: 1024}},
 		{path: "/ws-only", wire: signalr.Options{Transports: signalr.WebSockets}},
 		{path: "/parallel", hub: hubwire.Options{ParallelCalls: 4}},
@@ -38,7 +42,9 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	for _, e := range endpoints {
 		e.hub.Name, e.hub.Logger = e.path, log
 		e.hub.Connect, e.hub.Disconnect = connect, disconnect
-		e.wire.Middleware = userFromQuery
+		if e.wire.Middleware == nil {
+			e.wire.Middleware = userFromQuery
+		}
 		e.wire.AllowedOrigins = []string{"*"} // no cookies here: any page may be a client, as in ASP.NET Core
 		h := hubwire.New(&e.hub)
 		h.Handle(handlers...)
@@ -52,6 +58,18 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	signalr.Mount(mux, "/bench", bench, nil)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // no text, as in ASP.NET Core
 	return append(hubs, hub{bench, "/bench"})
+}
+
+// bearer makes the claim sub of a token, which is in the header or the query of
+// every request, the user of the connection.
+func bearer(log *slog.Logger) func(http.Handler) http.Handler {
+	return auth.Bearer(&auth.Options{
+		Issuer:    "conformance",
+		Audiences: []string{"conformance"},
+		Keys:      []auth.Key{{Secret: []byte("conformance-key-of-at-least-32-bytes!")}},
+		Query:     auth.QueryAlways,
+		Logger:    log,
+	})
 }
 
 // userFromQuery makes the query parameter user the user of the connection, as
