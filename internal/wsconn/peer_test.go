@@ -2,6 +2,7 @@ package wsconn_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -103,6 +104,7 @@ type server struct {
 	*httptest.Server
 	handler func(*wsconn.Conn) wsconn.Handler // nil: echo
 	cfg     *wsconn.Config
+	dialer  func() net.Conn // nil: as the listener says
 	conns   chan *wsconn.Conn
 	ends    chan error // what each Serve returned
 	wg      sync.WaitGroup
@@ -169,12 +171,46 @@ func dial(t testing.TB, s *server, more ...byte) *peer {
 	if s.URL == "" {
 		s.Start()
 	}
-	nc, err := net.Dial("tcp", s.Listener.Addr().String())
+	if s.dialer != nil {
+		return shake(t, s.dialer(), more...)
+	}
+	a := s.Listener.Addr()
+	nc, err := net.Dial(a.Network(), a.String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.TLS != nil {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	}
 	return shake(t, nc, more...)
 }
+
+// A pipes is a listener in memory.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (l *pipes) dial() net.Conn {
+	a, b := net.Pipe()
+	l.conns <- b
+	return a
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 func shake(t testing.TB, nc net.Conn, more ...byte) *peer {
 	t.Helper()
