@@ -212,11 +212,13 @@ func (l *pipes) Accept() (net.Conn, error) {
 func (l *pipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
+func newReader(nc net.Conn) *bufio.Reader { return bufio.NewReaderSize(nc, 1<<16) }
+
 func shake(t testing.TB, nc net.Conn, more ...byte) *peer {
 	t.Helper()
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	p := &peer{nc, bufio.NewReaderSize(nc, 1<<16)}
+	p := &peer{nc, newReader(nc)}
 	p.send(t, append([]byte(request), more...))
 	res, err := http.ReadResponse(p.r, nil)
 	if err != nil {
