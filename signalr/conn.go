@@ -337,7 +337,7 @@ func (c *conn) completed(p *parser) bool {
 		u.end(failure)
 		return true
 	}
-	v := wire.Values{Codec: c.hub.Codec()}
+	v := wire.Values{Codec: answerCodec{c.hub.Codec(), c.hub}}
 	if p.result != nil {
 		v.List = [][]byte{p.result}
 	} else {
@@ -348,6 +348,19 @@ func (c *conn) completed(p *parser) bool {
 		return false
 	}
 	return true
+}
+
+// answerCodec decodes answers, and says in .NET's words what is wrong with one.
+type answerCodec struct {
+	wire.Codec
+	hub protocol
+}
+
+func (a answerCodec) Decode(src []byte, into any) error {
+	if a.Codec.Decode(src, into) != nil {
+		return a.hub.wrongValue(src, into, "argument")
+	}
+	return nil
 }
 
 // errNoResult is what an answer without a result means where one was wanted.

@@ -211,7 +211,7 @@ func (u *upload) decode(raw []byte, into any) error {
 	}
 	text := "Failed to bind Stream message."
 	if u.conn.mount.hubOpts.DetailedErrors {
-		text += " " + u.conn.hub.wrongItem(raw, into)
+		text += detail(u.conn.hub.wrongValue(raw, into, "item"), true)
 	}
 	failure := &hubwire.Error{Code: hubwire.CodeInvalidArgument, Message: text}
 	u.conn.up.Lock()
