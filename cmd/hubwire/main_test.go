@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // call runs the command and returns what it printed.
@@ -97,7 +101,7 @@ func TestDemoServesUntilItIsToldToStop(t *testing.T) {
 	out, printed := io.Pipe()
 	done := make(chan error, 1)
 	go func() { // ends with stop
-		err := serveDemo(ctx, l, printed, io.Discard)
+		err := serveDemo(ctx, l, nil, printed, io.Discard)
 		printed.Close()
 		done <- err
 	}()
@@ -138,4 +142,49 @@ func TestDemoServesUntilItIsToldToStop(t *testing.T) {
 		t.Error("the demo still answers")
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestASecondSignalEndsTheWait(t *testing.T) {
+	for range 20 {
+		switch err := interruptTwice(t); {
+		case errors.Is(err, errInterrupted):
+			return
+		case err != nil:
+			t.Fatal(err)
+		}
+		// The server was quicker than the request that shall hold it up.
+	}
+	t.Error("the second signal never counted")
+}
+
+// interruptTwice sends two signals to a demo that a request holds up: its body
+// does not come.
+func interruptTwice(t *testing.T) error {
+	l, err := listenLoopback("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan os.Signal, 2)
+	done := make(chan error, 1)
+	go func() { done <- serveDemo(t.Context(), l, signals, io.Discard, io.Discard) }() // ends with signals
+
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %[1]s\r\n\r\nPOST /hub/negotiate HTTP/1.1\r\nHost: %[1]s\r\nContent-Length: 5\r\n\r\n", l.Addr())
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	began := time.Now()
+	signals <- os.Interrupt
+	signals <- os.Interrupt
+	err = <-done
+	if took := time.Since(began); took > drainTime-time.Second {
+		t.Errorf("it took %v", took)
+	}
+	return err
 }

@@ -425,3 +425,28 @@ func TestShutdownTellsPagesToComeBack(t *testing.T) {
 		}
 	})
 }
+
+func TestShutdownWaitsForNoAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Demo, s *hubtest.Server) {
+		asked, never := make(chan struct{}), make(chan struct{})
+		defer close(never)
+		c := s.Dial(t, chooseMotif.With(func(context.Context, question) (string, error) {
+			close(asked)
+			<-never
+			return "heart", nil
+		}))
+		sit(t, c, "Attic")
+		failed := make(chan error, 1)
+		go func() { // ends with the answer to the call
+			_, err := commission.Call(t.Context(), c, hubwire.None{})
+			failed <- err
+		}()
+		<-asked
+		began := time.Now()
+		check(t, d.Shutdown(t.Context()))
+		wantCode(t, <-failed, hubwire.CodeUnavailable)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the shutdown took %v", took)
+		}
+	})
+}
