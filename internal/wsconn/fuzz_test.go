@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/internal/wsconn/cases"
 )
 
 // A tape is a connection whose input is known: each read gets one piece.
@@ -197,15 +198,9 @@ func unempty(all []event) (rest []event) {
 
 // seeds are the cases of the table, and some more.
 func seeds() (all [][]byte) {
-	for _, chapter := range []func() []course{chapter1, chapter2, chapter3, chapter4, chapter5, chapter6, chapter7} {
-		for _, c := range chapter() {
-			var b []byte
-			for _, s := range c.steps {
-				b = append(b, s.send...)
-			}
-			if len(b) < 1<<12 {
-				all = append(all, b)
-			}
+	for _, c := range append(cases.Autobahn(), cases.Hostile()...) {
+		if b := c.Bytes(); len(b) < 1<<12 {
+			all = append(all, b)
 		}
 	}
 	many := ping("1")
@@ -215,9 +210,7 @@ func seeds() (all [][]byte) {
 	return append(all, many,
 		[]byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4},
 		[]byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4},
-		[]byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0},
-		[]byte{0x82, 0xfe, 0, 125}, []byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 255, 255},
-		join(f(0x01, "a"), f(0x00, ""), f(0x00, ""), f(0x00, ""), f(0x00, ""), f(0x00, ""), f(0x00, ""), f(0x00, ""), f(0x00, "")))
+		pieces("123456789", 1))
 }
 
 func FuzzServe(f *testing.F) {
@@ -244,24 +237,19 @@ func TestReference(t *testing.T) {
 			}
 		}
 	}
-	for _, chapter := range []func() []course{chapter1, chapter2, chapter3, chapter4, chapter5, chapter6, chapter7} {
-		for _, c := range chapter() {
-			var b []byte
-			for _, s := range c.steps {
-				b = append(b, s.send...)
-			}
-			if len(b) > 1<<13 {
-				continue // the reference is too slow for them
-			}
-			if got := reference(b, 1<<16).code; got != c.code && !strings.HasPrefix(c.name, "7.1.1") {
-				t.Errorf("%s: the reference says %d", c.name, got)
-			}
+	for _, c := range append(cases.Autobahn(), cases.Hostile()...) {
+		b := c.Bytes()
+		if len(b) > 1<<13 {
+			continue // the reference is too slow for them
+		}
+		if got := reference(b, 1<<16).code; got != c.Code {
+			t.Errorf("%s: the reference says %d", c.Name, got)
 		}
 	}
 }
 
 func FuzzText(f *testing.F) {
-	for _, s := range append(goodText, badText...) {
+	for _, s := range append(cases.GoodText, cases.BadText...) {
 		f.Add([]byte(s), uint64(1))
 		f.Add([]byte("ascii in front "+s), uint64(0))
 	}

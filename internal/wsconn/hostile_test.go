@@ -13,36 +13,8 @@ import (
 	"github.com/hubwire/hubwire/internal/wsconn"
 )
 
-// These are rows 46 to 53 of our list of hostile inputs, as far as they are the
-// codec's; rows 46 (reserved bits and opcodes), 48 (control frames), 49 (stray
-// continuations) and 50 (close codes) are in the table of Autobahn's cases too.
-
-func TestHostileFrames(t *testing.T) {
-	unmasked := wsconn.AppendFrame(nil, true, []byte("unmasked"))
-	top := []byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}
-	cs := []course{
-		bad("46 unmasked text", 1002, join(text("a"), unmasked), txt("a")),
-		bad("46 unmasked empty ping", 1002, []byte{0x89, 0x00}),
-		bad("46 unmasked close", 1002, wsconn.AppendClose(nil, 1000, "")),
-		bad("46 unmasked, and only two bytes of it", 1002, unmasked[:2]),
-		bad("47 top bit of the length", 1002, top),
-		bad("47 top bit, seen at once", 1002, top[:3]),
-		bad("47 126 for 125 bytes", 1002, []byte{0x82, 0xfe, 0, 125, 1, 2, 3, 4}),
-		bad("47 126 for none", 1002, []byte{0x82, 0xfe, 0, 0, 1, 2, 3, 4}),
-		bad("47 127 for 65535 bytes", 1002, []byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4}),
-		bad("48 fragmented close", 1002, f(0x08, "\x03\xe8")),
-		bad("48 ping with a length of two bytes", 1002, []byte{0x89, 0xfe, 0, 5}),
-		bad("48 close with a length of eight bytes", 1002, []byte{0x88, 0xff, 0, 0, 0, 0, 0, 0, 0, 5}),
-		bad("51 compressed, which was never agreed", 1002, f(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00")),
-		bad("51 compressed and empty", 1002, f(0xc1, "\x02\x00")),
-		bad("51 a compressed continuation", 1002, join(f(0x41, "\xf2"), f(0x80, "\x00"))),
-		bad("49 three thousand empty fragments", 1008, join(f(0x01, ""), []byte(strings.Repeat(string(f(0x00, "")), 3000)))),
-	}
-	for name, cfg := range map[string]*wsconn.Config{"direct": nil, "ordinary": wsconn.Ordinary(wsconn.Config{})} {
-		t.Run(name, func(t *testing.T) { walk(t, cs, start(t, cfg), 0) })
-		t.Run(name+" in bytes", func(t *testing.T) { walk(t, cs, start(t, cfg), 1) })
-	}
-}
+// Rows 46 to 52 of our list of hostile inputs, as far as they are the codec's
+// and not frames that package cases has.
 
 // A message may have many fragments, but not without end.
 func TestFragmentsAreBounded(t *testing.T) {

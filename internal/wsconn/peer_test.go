@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/internal/wsconn/cases"
 )
 
 // An echo answers every message with the same message in one frame. It writes
@@ -296,25 +297,20 @@ func (p *peer) wantClosed(t testing.TB, code int) {
 	p.wantEnd(t)
 }
 
-// f builds a client's frame: fin and rsv as in the first byte, masked.
+// f is a client's frame, as bytes.
 func f(first byte, payload string) []byte {
-	b := wsconn.AppendHeader(nil, first&0x0f, len(payload))
-	b[0] = first
-	b[1] |= 0x80
-	mask := [4]byte{0x37, 0xfa, 0x21, 0x3d}
-	b = append(b, mask[:]...)
-	for i := range len(payload) {
-		b = append(b, payload[i]^mask[i&3])
-	}
-	return b
+	return cases.Frame{First: first, Payload: payload}.Append(nil)
 }
 
 func text(s string) []byte { return f(0x81, s) }
+func ping(s string) []byte { return f(0x89, s) }
 
-// code builds a client's close frame.
-func code(c int, reason string) []byte {
-	return f(0x88, string([]byte{byte(c >> 8), byte(c)})+reason)
-}
+func code(c int, reason string) []byte { return cases.Close(c, reason).Append(nil) }
+
+func pieces(s string, n int) []byte { return cases.Step{Send: cases.Pieces(s, n)}.Bytes() }
+
+func txt(s string) frame  { return frame{op: wsconn.OpText, payload: s} }
+func pong(s string) frame { return frame{op: wsconn.OpPong, payload: s} }
 
 func join(parts ...[]byte) (all []byte) {
 	for _, p := range parts {
