@@ -65,9 +65,6 @@ func run(t *testing.T, c cases.Case, p *peer, s *server, chop int) {
 		p.send(t, code(1000, ""))
 	}
 	p.wantClosed(t, want)
-	if want != 1000 {
-		p.Close() // the server waits for this after an error, for a while
-	}
 	err := s.end(t)
 	if want == 1000 {
 		if err != nil {

@@ -87,6 +87,10 @@ func TestServerCloses(t *testing.T) {
 				p := dial(t, s, join(text("go"), text("this comes too late"))...)
 				p.want(t, frame{op: 8, payload: "\x03\xe8"})
 				tt.act(p, t)
+				if f := p.recv(); f.err == nil {
+					t.Errorf("got %v behind the close frame", f)
+				}
+				p.Close()
 				err := s.end(t)
 				if tt.want == nil && err != nil || tt.want != nil && (err == nil || err.Error() != tt.want.Error()) {
 					t.Errorf("Serve: %v, want %v", err, tt.want)
@@ -392,6 +396,71 @@ func TestTryWriteOnTheOrdinaryPath(t *testing.T) {
 		t.Errorf("TryWrite after Abort: %d, %v", n, err)
 	}
 	s.end(t)
+}
+
+// A halfway is a connection in memory whose output can end alone.
+type halfway struct {
+	net.Conn
+	ended chan struct{}
+}
+
+func (h halfway) CloseWrite() error { close(h.ended); return nil }
+
+// After the closing handshake the reader waits for the peer, and not for long.
+func TestLinger(t *testing.T) {
+	for name, tt := range map[string]struct {
+		send []byte
+		code int
+	}{"clean": {code(1000, ""), 1000}, "error": {f(0x83, ""), 1002}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := net.Pipe()
+				defer a.Close()
+				h := halfway{b, make(chan struct{})}
+				c := wsconn.New(h, &wsconn.Config{})
+				e := &echo{c: c}
+				end := make(chan error, 1)
+				go func() { end <- c.Serve(e) }() // ends after a second
+				a.Write(tt.send)
+				(&peer{a, newReader(a)}).want(t, frame{op: 8, payload: string([]byte{byte(tt.code >> 8), byte(tt.code)})})
+				start := time.Now()
+				<-h.ended
+				for range 5 {
+					a.Write(text("late"))
+					time.Sleep(100 * time.Millisecond)
+				}
+				err := <-end
+				if tt.code == 1000 && err != nil || tt.code != 1000 && err == nil {
+					t.Errorf("Serve: %v", err)
+				}
+				if d := time.Since(start); d != time.Second {
+					t.Errorf("waited %v", d)
+				}
+			})
+		})
+	}
+}
+
+// Answers that wait for Idle leave before the answer to a close frame that came
+// with their questions.
+func TestIdleBeforeClose(t *testing.T) {
+	for _, last := range [][]byte{code(1000, ""), f(0x83, "")} {
+		s := serve(t, &server{})
+		s.handler = func(c *wsconn.Conn) wsconn.Handler {
+			var out []byte
+			return &funcs{
+				data:    func(p []byte, _, _ bool) error { out = wsconn.AppendFrame(out, true, p); return nil },
+				idle:    func() error { err := c.Write(out); out = nil; return err },
+				control: func(f []byte) { c.Write(f) },
+			}
+		}
+		p := dial(t, s, join(text("a"), text("b"), last)...)
+		p.want(t, txt("a"), txt("b"))
+		if f := p.recv(); f.op != wsconn.OpClose {
+			t.Errorf("got %v", f)
+		}
+		p.wantEnd(t)
+	}
 }
 
 // The closing handshake has an end also where the peer does nothing for it.

@@ -181,30 +181,6 @@ func TestPingBurst(t *testing.T) {
 	}
 }
 
-// An idle reader holds no buffer, whatever came before.
-func TestIdleHoldsNothing(t *testing.T) {
-	idle := make(chan struct{}, 100)
-	s := serve(t, &server{})
-	s.handler = func(c *wsconn.Conn) wsconn.Handler {
-		return &funcs{idle: func() error { idle <- struct{}{}; return nil }}
-	}
-	p := dial(t, s)
-	c := <-s.conns
-	for _, b := range [][]byte{text("x"), text(strings.Repeat("x", 5000)), ping("x"), f(0x81, "abc")[:8], f(0x81, "abc")[8:], {0x82}, {0x80 | 5, 1}} {
-		for len(idle) > 0 {
-			<-idle
-		}
-		p.send(t, b)
-		<-idle
-		waits(t, "wsconn.(*Conn).park")
-		if c.Held() {
-			t.Errorf("after % .20x it holds something", b)
-		}
-	}
-	c.Abort()
-	s.end(t)
-}
-
 // A TLS connection whose client does not read ends at once all the same.
 func TestAbortOverTLS(t *testing.T) {
 	s := serve(t, &server{})

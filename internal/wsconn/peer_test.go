@@ -124,11 +124,14 @@ func serve(t testing.TB, s *server) *server {
 }
 
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
+	s.wg.Add(1) // before the client has the answer, and the test its end
 	c, err := wsconn.Upgrade(w, r, s.cfg)
 	if err != nil {
+		s.wg.Done()
 		return
 	}
-	s.wg.Go(func() { // ends with the connection
+	go func() { // ends with the connection
+		defer s.wg.Done()
 		var h wsconn.Handler
 		if s.handler != nil {
 			h = s.handler(c)
@@ -142,7 +145,7 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 		default:
 		}
 		s.ends <- c.Serve(h)
-	})
+	}()
 }
 
 // end is what Serve returned.
@@ -281,13 +284,14 @@ func (p *peer) want(t testing.TB, fs ...frame) {
 }
 
 // wantEnd reads the end of the connection: nothing may come before it, but it
-// may be a reset.
+// may be a reset. Then it closes its own end, as clients do.
 func (p *peer) wantEnd(t testing.TB) {
 	t.Helper()
 	f := p.recv()
 	if f.err != io.EOF && !errors.Is(f.err, syscall.ECONNRESET) && !errors.Is(f.err, io.ErrClosedPipe) {
 		t.Fatalf("got %.200q, want the end", fmt.Sprint(f))
 	}
+	p.Close()
 }
 
 // wantClosed reads a close frame with the code and no reason, and the end.
