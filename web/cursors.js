@@ -94,6 +94,7 @@ export class Cursors {
       }
       const share = c.x / this.#board.width;
       c.root.classList.toggle("flipped", share > 0.8);
+      c.root.classList.toggle("raised", c.y / this.#board.height > 0.88);
       c.root.style.transform = `translate(${whole(share * clientWidth)}px, ${whole((c.y / this.#board.height) * clientHeight)}px)`;
     }
     this.#drawing = moving;
