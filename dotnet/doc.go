@@ -1,9 +1,8 @@
 // Package dotnet has the value types whose form on the wire .NET peers care
-// about: [DateTimeOffset], [Guid] and [Dictionary]. Use them in the arguments and
-// results of hubs that .NET clients call, in place of time.Time, of a string and
-// of a map whose order counts.
+// about: [DateTimeOffset] and [Guid]. Use them in the arguments and results of
+// hubs that .NET clients call, in place of time.Time and of a string.
 //
-// The first two are strings in JSON. In MessagePack a Guid is a string too, a
+// Both are strings in JSON. In MessagePack a Guid is a string too, a
 // DateTimeOffset an array of a timestamp and minutes. Neither can be null: use a
 // pointer for that.
 //

@@ -27,7 +27,7 @@ const (
 // A protocol is one of the two hub protocols. Both are package variables, so
 // that they can be compared.
 type protocol interface {
-	wire.Protocol
+	wire.HeaderProtocol
 	// framing puts records into WebSocket messages.
 	framing() *framing
 	// next finds the first message in b, which begins with a message. size is
@@ -46,10 +46,8 @@ type protocol interface {
 	appendClose(dst []byte, text *string, reconnect bool) []byte
 	appendPing(dst []byte) []byte
 
-	// wrongValue is .NET's exception for a value that is none of into's type;
-	// what says where it stood: item (of an upload) or argument (the answer to a
-	// question).
-	wrongValue(raw []byte, into any, what string) *exception
+	// wrongItem is .NET's text for an upload item that is no value of into.
+	wrongItem(raw []byte, into any) string
 }
 
 // protocols are all there are, in the order in which they are exposed.

@@ -190,11 +190,11 @@ func closeVerdict(b []byte) (verdict, error) {
 	switch {
 	case len(b) == 0:
 	case len(b) == 1:
-		return nonsense, errOneByte
+		return badbye, errOneByte
 	case !validCode(int(b[0])<<8 | int(b[1])):
-		return nonsense, errCode
+		return badbye, errCode
 	case !utf8.Valid(b[2:]):
-		return nonsense, errReason
+		return badbye, errReason
 	}
 	return goodbye, nil
 }

@@ -23,9 +23,8 @@ func (c *Conn) Held() bool {
 }
 
 var (
-	Unmask      = unmask
-	ParseHeader = parseHeader
-	ValidCode   = validCode
+	Unmask    = unmask
+	ValidCode = validCode
 )
 
 // Text checks text in pieces, as the reader does.

@@ -42,9 +42,7 @@ func (c *Conn) drop() {
 //     end without a close frame, os.ErrDeadlineExceeded if the closing
 //     handshake was not completed within CloseTimeout, or that of the socket.
 //
-// After a closing handshake Serve waits up to a second for the peer to close its
-// end; h knows of the closing before, by the close frame that Control gets, or
-// because it sent one. A panic of h passes through and closes the connection.
+// A panic of h passes through and closes the connection.
 func (c *Conn) Serve(h Handler) error {
 	defer c.close()
 	var (
@@ -67,7 +65,7 @@ func (c *Conn) Serve(h Handler) error {
 		if err != nil || c.has(aborted) {
 			return c.ended(result, err)
 		}
-		if c.has(finished) {
+		if c.has(finished | failed) {
 			continue // discarded until the end of input
 		}
 		v, err := c.consume(h, p)
@@ -77,19 +75,9 @@ func (c *Conn) Serve(h Handler) error {
 		if result == nil {
 			result = err // the first cause is what counts
 		}
-		if v == refused && !c.has(closing) {
+		if c.stop(h, v, result) {
 			return result
 		}
-		if v == refused {
-			continue
-		}
-		if !c.has(closing | aborted) {
-			// What came before the end may have answers that wait for Idle.
-			if err := h.Idle(); err != nil && result == nil {
-				result = err
-			}
-		}
-		c.finish(h, err)
 	}
 }
 
@@ -100,34 +88,46 @@ const (
 	nothing  verdict = iota // go on
 	goodbye                 // the peer's close frame has come
 	nonsense                // the peer broke a rule; the error is a *CloseError
+	badbye                  // the same, in its close frame
 	refused                 // the Handler returned the error
 )
 
-// finish answers the peer's close frame (cause is nil), or nonsense, with ours,
-// unless that has been sent before.
-func (c *Conn) finish(h Handler, cause error) {
+// stop does what a verdict asks for and reports whether the socket can be
+// closed at once. Otherwise the reader goes on until the closing is over.
+func (c *Conn) stop(h Handler, v verdict, cause error) (now bool) {
 	code := CloseNormal
-	if e, ok := cause.(*CloseError); ok {
+	var bits uint32
+	switch v {
+	case refused:
+		return !c.has(closing)
+	case goodbye:
+		bits = finished
+	case badbye:
+		bits = finished | failed
+	case nonsense:
+		bits = failed
+	}
+	if e, ok := cause.(*CloseError); ok && v != goodbye {
 		code = e.Code
 	}
 	c.mu.Lock()
 	begun := c.beginLocked()
-	c.setLocked(finished)
-	half := c.overLocked()
+	c.setLocked(bits)
 	c.mu.Unlock()
-	if half {
-		c.halfClose()
-	}
 	if begun {
 		f := controls.Get().(*[2 + maxControl]byte)
 		h.Control(AppendClose(f[:0], code, ""))
 		controls.Put(f)
+	} else if v == nonsense {
+		return true // the closing is ours, and the peer talks nonsense meanwhile
 	}
+	return c.has(sent) && c.has(finished)
 }
 
 // ended is what Serve returns when no more can be read.
 func (c *Conn) ended(result, err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) && !c.has(lingering) {
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if late && !(c.has(sent) && c.has(finished)) { // else it was woken: our close frame has left
 		c.mu.Lock()
 		c.setLocked(timedOut)
 		c.mu.Unlock()
