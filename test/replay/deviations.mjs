@@ -22,7 +22,10 @@ export function idle(titles) {
   return list.flatMap((d) => d.files.filter((_, i) => !titles.some((t) => d.patterns[i].test(t))));
 }
 
-/** What was seen instead, by recording: the lines of each connection that differ. */
+/**
+ * What is to be seen instead, by recording: a list, since where two connections
+ * end at once, what one hears of the other is not fixed.
+ */
 export function instead() {
   return fs.existsSync(insteadFile) ? JSON.parse(fs.readFileSync(insteadFile)) : {};
 }
