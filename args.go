@@ -117,13 +117,24 @@ type layout struct {
 	plain    int // arguments at most
 	required int // arguments at least
 	streams  int
+	unnamed  bool // of a method, whose parameters have no names
 }
 
 type argField struct {
 	index  int
 	name   string
 	stream bool
+	item   reflect.Type // of a stream that is no Stream but an iter.Seq2
 	opt    bool
+}
+
+// bindStream attaches an upload to the field of a stream.
+func (f *argField) bindStream(ctx context.Context, field reflect.Value, src wire.Source) {
+	if f.item != nil {
+		bindSeq(ctx, field, f.item, src)
+		return
+	}
+	field.Addr().Interface().(streamField).bindStream(ctx, src)
 }
 
 var (
@@ -265,7 +276,7 @@ func (l *layout) bind(ctx context.Context, in any, v *wire.Values, ups []wire.So
 	if v.Err != nil {
 		return v.Err
 	}
-	if v.Named != nil && l.shape == fields {
+	if v.Named != nil && l.shape == fields && !l.unnamed {
 		return l.bindNamed(ctx, in, v, ups)
 	}
 	n := len(v.List)
@@ -298,11 +309,11 @@ func (l *layout) bind(ctx context.Context, in any, v *wire.Values, ups []wire.So
 	}
 	s := reflect.ValueOf(in).Elem()
 	var at, up int
-	for _, f := range l.fields {
-		p := s.Field(f.index).Addr().Interface()
+	for i := range l.fields {
+		f := &l.fields[i]
 		if f.stream {
 			if up < len(ups) { // the number is checked by the caller
-				p.(streamField).bindStream(ctx, ups[up])
+				f.bindStream(ctx, s.Field(f.index), ups[up])
 			}
 			up++
 			continue
@@ -310,6 +321,7 @@ func (l *layout) bind(ctx context.Context, in any, v *wire.Values, ups []wire.So
 		if at == n {
 			continue // an Opt that is absent; streams may follow
 		}
+		p := s.Field(f.index).Addr().Interface()
 		if f.opt {
 			p = p.(optField).target()
 		}
@@ -324,11 +336,11 @@ func (l *layout) bind(ctx context.Context, in any, v *wire.Values, ups []wire.So
 func (l *layout) bindNamed(ctx context.Context, in any, v *wire.Values, ups []wire.Source) error {
 	s := reflect.ValueOf(in).Elem()
 	var found, up int
-	for _, f := range l.fields {
-		p := s.Field(f.index).Addr().Interface()
+	for i := range l.fields {
+		f := &l.fields[i]
 		if f.stream {
 			if up < len(ups) {
-				p.(streamField).bindStream(ctx, ups[up])
+				f.bindStream(ctx, s.Field(f.index), ups[up])
 			}
 			up++
 			continue
@@ -342,6 +354,7 @@ func (l *layout) bindNamed(ctx context.Context, in any, v *wire.Values, ups []wi
 		default:
 			return &bindError{errBind, fmt.Errorf("argument %q is missing", f.name)}
 		}
+		p := s.Field(f.index).Addr().Interface()
 		if f.opt {
 			p = p.(optField).target()
 		}

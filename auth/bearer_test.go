@@ -338,6 +338,11 @@ func TestRequire(t *testing.T) {
 		if a := ask(t, mw, httptest.NewRequest("GET", "/hub", nil)); a.status != 401 || a.challenge() != "Bearer" {
 			t.Errorf("nobody: status %d, %s", a.status, a.challenge())
 		}
+		r := httptest.NewRequest("GET", "/hub", nil)
+		r = r.WithContext(hubwire.WithUser(r.Context(), &hubwire.User{ID: "carol"}))
+		if a := ask(t, mw, r); anonymous && a.status != 403 || !anonymous && a.status != 401 {
+			t.Errorf("the user of another middleware: status %d", a.status)
+		}
 		if a := ask(t, mw, bearer("bad")); a.status != 401 || a.challenge() != plain {
 			t.Errorf("bad token: status %d, %s", a.status, a.challenge())
 		}

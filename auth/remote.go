@@ -44,9 +44,8 @@ type remote struct {
 
 	mu       sync.Mutex // guards the following
 	keys     []key
-	version  int       // of keys; 0: none were read yet
 	good     time.Time // until when keys are used without reading them again
-	usable   time.Time // until when they are used at all
+	usable   time.Time // until when they are used at all; zero: none were read yet
 	next     time.Time // nothing is read before
 	failures int       // in a row
 	flight   *flight   // the read under way, or nil
@@ -67,39 +66,35 @@ type unavailable struct{ retry time.Duration }
 
 func (u *unavailable) Error() string { return "auth: no keys could be read" }
 
-// current returns the keys to use, and their version. It waits only where there
-// are none.
-func (r *remote) current(ctx context.Context) ([]key, int, error) {
+// current returns the keys to use. It waits only where there are none.
+func (r *remote) current(ctx context.Context) ([]key, error) {
 	r.mu.Lock()
 	now := time.Now()
-	if r.version > 0 && now.Before(r.usable) {
+	if now.Before(r.usable) {
 		if !now.Before(r.good) {
 			r.startLocked(now)
 		}
 		defer r.mu.Unlock()
-		return r.keys, r.version, nil
+		return r.keys, nil
 	}
 	f := r.startLocked(now)
 	r.mu.Unlock()
 	if err := f.wait(ctx); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); r.version == 0 || !now.Before(r.usable) {
-		return nil, 0, &unavailable{max(r.next.Sub(now), time.Second)}
+	if now := time.Now(); !now.Before(r.usable) {
+		return nil, &unavailable{max(r.next.Sub(now), time.Second)}
 	}
-	return r.keys, r.version, nil
+	return r.keys, nil
 }
 
-// newer returns keys that are newer than a version, if it may read them now and
-// can, and else those of that version.
-func (r *remote) newer(ctx context.Context, version int) ([]key, error) {
+// newer returns keys that are read anew, if it may read them now and can, and
+// else the old ones.
+func (r *remote) newer(ctx context.Context) ([]key, error) {
 	r.mu.Lock()
-	var f *flight
-	if r.version == version {
-		f = r.startLocked(time.Now())
-	}
+	f := r.startLocked(time.Now())
 	r.mu.Unlock()
 	if err := f.wait(ctx); err != nil {
 		return nil, err
@@ -138,7 +133,7 @@ func (r *remote) fly(f *flight) {
 	r.mu.Lock()
 	now := time.Now()
 	if err == nil {
-		r.keys, r.version, r.failures = keys, r.version+1, 0
+		r.keys, r.failures = keys, 0
 		r.good, r.usable, r.next = now.Add(life), now.Add(life+grace), now.Add(betweenReads)
 	} else {
 		pause := min(time.Second<<min(r.failures, 10), mostPause)

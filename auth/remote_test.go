@@ -298,6 +298,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 		"huge":           {keys: good[:len(good)-1] + `,"x":"` + strings.Repeat("x", 1<<20) + `"}`},
 		"deep":           {keys: `{"keys":[` + strings.Repeat("[", 1<<19)},
 		"too many keys":  {keys: keySet(slices.Repeat([]object{jwk("1", p256Key())}, 101)...)},
+		"1 MB behind it": {keys: good + strings.Repeat(" ", 1<<20)},
 		"spaces to 1 MB": {keys: strings.Repeat(" ", 1<<20) + good},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -127,14 +127,14 @@ func (v *verifier) signed(ctx context.Context, token string, h header) (payload 
 	if payload != nil || v.remote == nil || !published(h.algorithm) {
 		return payload, missing(payload, named), nil
 	}
-	keys, version, err := v.remote.current(ctx)
+	keys, err := v.remote.current(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	payload, namedThere := check(t, h, keys)
 	if payload == nil && !namedThere {
 		// A key that is newer than the set, or none.
-		keys, err = v.remote.newer(ctx, version)
+		keys, err = v.remote.newer(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,8 +1,9 @@
 // Package dotnet has the value types whose form on the wire .NET peers care
-// about: [DateTimeOffset] and [Guid]. Use them in the arguments and results of
-// hubs that .NET clients call, in place of time.Time and of a string.
+// about: [DateTimeOffset], [Guid] and [Dictionary]. Use them in the arguments and
+// results of hubs that .NET clients call, in place of time.Time, of a string and
+// of a map whose order counts.
 //
-// Both are strings in JSON. In MessagePack a Guid is a string too, a
+// The first two are strings in JSON. In MessagePack a Guid is a string too, a
 // DateTimeOffset an array of a timestamp and minutes. Neither can be null: use a
 // pointer for that.
 //

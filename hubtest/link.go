@@ -19,7 +19,7 @@ type link struct {
 	mu        sync.Mutex // guards the following
 	buf       []byte     // taken, not read
 	spare     []byte
-	limit     int // of buf; 0: none
+	limit     int  // of buf; 0: none
 	stalled   bool // the client does not read
 	blocks    bool // nothing more is taken
 	resumed   bool

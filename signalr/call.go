@@ -16,8 +16,7 @@ type call struct {
 	conn   *conn
 	id     []byte // the client's; what of it the answer needs
 	target string // as the client spelled it
-	list   [2][]byte
-	inline [96]byte // the bytes of most calls, so that they take one allocation
+	inline [2][]byte
 }
 
 // callCost is what a call that waits takes beside its bytes.
@@ -30,15 +29,12 @@ const maxUploads = 64
 // call starts a call. What it needs of the message is copied, once.
 func (c *conn) call(p *parser, size int) {
 	k := &call{conn: c}
-	buf := k.inline[:0]
-	if n := len(p.id) + len(p.args); n > len(k.inline) {
-		buf = make([]byte, 0, n)
-	}
+	buf := make([]byte, 0, len(p.id)+len(p.args))
 	buf = append(append(buf, p.id...), p.args...)
 	k.id = buf[:len(p.id):len(p.id)]
 	args := buf[len(p.id):]
-	list := k.list[:0]
-	if len(p.list) > len(k.list) {
+	list := k.inline[:0]
+	if len(p.list) > len(k.inline) {
 		list = make([][]byte, 0, len(p.list))
 	}
 	for _, s := range p.list {
@@ -52,7 +48,7 @@ func (c *conn) call(p *parser, size int) {
 	k.Args = wire.Values{Codec: c.hub.Codec(), List: list, Err: p.argsErr}
 	k.Stream = p.kind == streamInvocation
 	k.Headers = p.headers
-	k.Size = size + callCost + 24*max(0, len(list)-len(k.list))
+	k.Size = size + callCost + 24*max(0, len(list)-len(k.inline))
 	if len(p.id) > 0 {
 		if k.Stream {
 			k.ID = string(p.id)
@@ -102,6 +98,9 @@ func (k *call) Done(v any, err error) {
 	c := k.conn
 	if !k.Stream {
 		defer c.quieter()
+	}
+	for _, u := range k.Uploads {
+		u.Close() // the hub has, unless it never took the call
 	}
 	if c.quiet.Load() {
 		return

@@ -19,7 +19,7 @@ type exception struct{ name, text string }
 
 func (e *exception) Error() string { return e.text }
 
-func invalidData(format string, args ...any) error {
+func invalidData(format string, args ...any) *exception {
 	return &exception{"InvalidDataException", fmt.Sprintf(format, args...)}
 }
 
@@ -129,7 +129,7 @@ func dotnetName(into any) string {
 	if t == nil {
 		return "Object"
 	}
-	if t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch t.Kind() {

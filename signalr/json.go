@@ -366,6 +366,10 @@ func (p *parser) jsonHeaders() error {
 	return nil
 }
 
-func (j *jsonProtocol) wrongItem(raw []byte, into any) string {
-	return "JsonException: The JSON value could not be converted to System." + dotnetName(into) + ". Path: $ | LineNumber: 0 | BytePositionInLine: " + strconv.Itoa(len(raw)) + "."
+func (j *jsonProtocol) wrongValue(raw []byte, into any, _ string) *exception {
+	at := len(raw)
+	if at > 0 && (raw[0] == '{' || raw[0] == '[') {
+		at = 1 // it does not read on
+	}
+	return &exception{"JsonException", "The JSON value could not be converted to System." + dotnetName(into) + ". Path: $ | LineNumber: 0 | BytePositionInLine: " + strconv.Itoa(at) + "."}
 }

@@ -27,7 +27,7 @@ const (
 // A protocol is one of the two hub protocols. Both are package variables, so
 // that they can be compared.
 type protocol interface {
-	wire.HeaderProtocol
+	wire.Protocol
 	// framing puts records into WebSocket messages.
 	framing() *framing
 	// next finds the first message in b, which begins with a message. size is
@@ -46,8 +46,10 @@ type protocol interface {
 	appendClose(dst []byte, text *string, reconnect bool) []byte
 	appendPing(dst []byte) []byte
 
-	// wrongItem is .NET's text for an upload item that is no value of into.
-	wrongItem(raw []byte, into any) string
+	// wrongValue is .NET's exception for a value that is none of into's type;
+	// what says where it stood: item (of an upload) or argument (the answer to a
+	// question).
+	wrongValue(raw []byte, into any, what string) *exception
 }
 
 // protocols are all there are, in the order in which they are exposed.

@@ -270,6 +270,6 @@ func (p *parser) msgpackHeaders() error {
 	return nil
 }
 
-func (m *msgpackProtocol) wrongItem(_ []byte, into any) string {
-	return "InvalidDataException: Deserializing object of the `" + dotnetName(into) + "` type for 'item' failed."
+func (m *msgpackProtocol) wrongValue(_ []byte, into any, what string) *exception {
+	return invalidData("Deserializing object of the `%s` type for '%s' failed.", dotnetName(into), what)
 }

@@ -15,21 +15,14 @@ import (
 // not read. The reader never waits for a handler (D 15).
 type upload struct {
 	conn *conn
+	id   string
 
 	// guarded by conn.up
-	key   uploadKey
 	items []uploadItem
 	head  int
 	over  bool // nothing comes any more
 	err   error
 	wake  chan struct{} // closed when something comes; nil where nobody waits
-}
-
-// An uploadKey names an upload of a connection: by its id, or, once another has
-// taken the id over, by a number too.
-type uploadKey struct {
-	id string
-	n  int
 }
 
 type uploadItem struct {
@@ -52,7 +45,7 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 	c.up.Lock()
 	defer c.up.Unlock()
 	if c.uploads == nil {
-		c.uploads = map[uploadKey]*upload{}
+		c.uploads = map[string]*upload{}
 	}
 	var surplus *upload
 	for i, id := range ids {
@@ -63,13 +56,8 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 			list = append(list, surplus)
 			continue
 		}
-		u := &upload{conn: c, key: uploadKey{id: string(id)}}
-		if old := c.uploads[u.key]; old != nil {
-			c.displaced++
-			old.key.n = c.displaced
-			c.uploads[old.key] = old
-		}
-		c.uploads[u.key] = u
+		u := &upload{conn: c, id: string(id)}
+		c.uploads[u.id] = u
 		list = append(list, u)
 	}
 	return list
@@ -79,7 +67,7 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 func (c *conn) upload(id []byte) *upload {
 	c.up.Lock()
 	defer c.up.Unlock()
-	return c.uploads[uploadKey{id: string(id)}]
+	return c.uploads[string(id)]
 }
 
 // endUploads fails all uploads: the connection has ended.
@@ -131,8 +119,8 @@ func (u *upload) endLocked(err error) {
 		return
 	}
 	u.over, u.err = true, err
-	if c := u.conn; c.uploads[u.key] == u {
-		delete(c.uploads, u.key)
+	if c := u.conn; c.uploads[u.id] == u {
+		delete(c.uploads, u.id)
 	}
 	u.wakeLocked()
 }
@@ -152,7 +140,8 @@ func (u *upload) Close() {
 	held := u.dropLocked()
 	c.up.Unlock()
 	if held > 0 {
-		c.port.Free(held)
+		// The hub may call Close with its own lock on what Free counts.
+		go c.port.Free(held) // ends at once
 	}
 }
 
@@ -222,7 +211,7 @@ func (u *upload) decode(raw []byte, into any) error {
 	}
 	text := "Failed to bind Stream message."
 	if u.conn.mount.hubOpts.DetailedErrors {
-		text += " " + u.conn.hub.wrongItem(raw, into)
+		text += detail(u.conn.hub.wrongValue(raw, into, "item"), true)
 	}
 	failure := &hubwire.Error{Code: hubwire.CodeInvalidArgument, Message: text}
 	u.conn.up.Lock()
@@ -230,8 +219,6 @@ func (u *upload) decode(raw []byte, into any) error {
 	u.err = failure // whatever else came of the stream
 	held := u.dropLocked()
 	u.conn.up.Unlock()
-	if held > 0 {
-		u.conn.port.Free(held)
-	}
+	u.conn.port.Free(held)
 	return failure
 }

@@ -20,6 +20,8 @@ export class Cards {
   /** @type {Motif[]} */
   #motifs = [];
 
+  /** Whether the figure is that of a hundred calls. */
+  #burst = false;
   #pulseOn = true;
   /** The stream under way. @type {AsyncIterableIterator<Beat> | undefined} */
   #pulse;
@@ -46,7 +48,7 @@ export class Cards {
   /** The connection is there, and with it a room. */
   async connected() {
     for (const id of ["call", "ask"]) byId(id, HTMLButtonElement).disabled = false;
-    if (this.#pulseOn) void this.#follow();
+    if (this.#pulseOn && !this.#pulse) void this.#follow();
     if (this.#motifs.length === 0) this.#motifs = await this.#client.invoke("Motifs");
     this.#stampNext ||= Math.floor(Math.random() * this.#motifs.length);
     this.#showStamp();
@@ -58,11 +60,20 @@ export class Cards {
     for (const id of ["call", "ask", "stamp"]) byId(id, HTMLButtonElement).disabled = true;
   }
 
+  /**
+   * The page measured a round trip of its own.
+   * @param {number} ms
+   */
+  measured(ms) {
+    if (!this.#burst) byId("call-figure", HTMLElement).textContent = millis(ms);
+  }
+
   /** A hundred calls, each after the answer to the last. */
   async #call() {
     const button = byId("call", HTMLButtonElement);
     const note = byId("call-note", HTMLElement);
     button.disabled = true;
+    this.#burst = true;
     try {
       const times = [];
       for (let n = 1; n <= 100; n++) {
@@ -174,7 +185,7 @@ export class Cards {
     return new Promise((resolve, reject) => {
       const question = make("div", "question");
       const choices = make("div", "choices");
-      question.append(make("p", "", `${bot}: what shall I draw?`), choices);
+      question.append(make("p", "", `${bot}: which one?`), choices);
       const close = () => {
         clearTimeout(late);
         const had = question.contains(document.activeElement);

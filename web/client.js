@@ -55,12 +55,12 @@ const steady = 5_000;
 const uploadAhead = 64 << 10;
 
 /**
- * Doubles from half a second to ten, plus or minus a quarter, so that many
+ * Doubles from one second to sixteen, plus or minus a quarter, so that many
  * clients do not come back at the same moment.
  * @param {number} attempt
  */
 function backOff(attempt) {
-  return Math.min(10_000, 500 * 2 ** attempt) * (0.75 + Math.random() / 2);
+  return Math.min(16_000, 1_000 * 2 ** attempt) * (0.75 + Math.random() / 2);
 }
 
 /**
@@ -321,6 +321,7 @@ export class HubClient {
         this.#end = (error, final = false) => resolve({ error, final });
         const open = async () => {
           socket = await this.#dial(abort.signal);
+          if (abort.signal.aborted) return socket.close();
           let shaken = false;
           const late = setTimeout(() => reject(new Error("the hub does not answer the handshake")), handshakeTimeout);
           abort.signal.addEventListener("abort", () => clearTimeout(late));
@@ -409,15 +410,22 @@ export class HubClient {
     if (signal.aborted) throw signal.reason;
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    await new Promise((resolve, reject) => {
-      socket.onopen = resolve;
-      socket.onclose = () => reject(new Error("the WebSocket does not open"));
-      signal.addEventListener("abort", () => {
-        socket.onclose = null;
-        socket.close();
-        reject(signal.reason);
+    /** @type {() => void} */
+    let giveUp = () => {};
+    try {
+      await new Promise((resolve, reject) => {
+        giveUp = () => reject(signal.reason);
+        signal.addEventListener("abort", giveUp);
+        socket.onopen = resolve;
+        socket.onclose = () => reject(new Error("the WebSocket does not open"));
       });
-    });
+    } catch (err) {
+      socket.onclose = null;
+      socket.close();
+      throw err;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
     this.#note("WebSocket open");
     return socket;
   }

@@ -94,7 +94,8 @@ export class Cursors {
       }
       const share = c.x / this.#board.width;
       c.root.classList.toggle("flipped", share > 0.8);
-      c.root.style.transform = `translate(${share * clientWidth}px, ${(c.y / this.#board.height) * clientHeight}px)`;
+      c.root.classList.toggle("raised", c.y / this.#board.height > 0.88);
+      c.root.style.transform = `translate(${whole(share * clientWidth)}px, ${whole((c.y / this.#board.height) * clientHeight)}px)`;
     }
     this.#drawing = moving;
     if (moving) requestAnimationFrame(this.#draw);
@@ -104,6 +105,14 @@ export class Cursors {
     const now = performance.now();
     for (const c of this.#all.values()) c.root.classList.toggle("resting", now - c.seen > restAfter);
   }
+}
+
+/**
+ * Rounds to a pixel of the screen, so that names stay crisp.
+ * @param {number} v
+ */
+function whole(v) {
+  return Math.round(v * devicePixelRatio) / devicePixelRatio;
 }
 
 function arrow() {

@@ -9,6 +9,8 @@ import { typeNames } from "./protocol.js";
 
 /** How many frames are kept. */
 const maxFrames = 500;
+/** How many of them are in the document while the list follows the newest. */
+const tail = 60;
 const arrows = { in: "↓", out: "↑", note: "·" };
 
 export class Inspector {
@@ -54,7 +56,9 @@ export class Inspector {
     byId("clear", HTMLButtonElement).addEventListener("click", () => this.#clear());
 
     this.#list.addEventListener("scroll", () => {
+      const was = this.#following;
       this.#following = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 30;
+      if (was && !this.#following) this.#unfold();
     });
     this.#list.addEventListener("click", (e) => {
       const row = e.target instanceof Element ? e.target.closest(".frame") : null;
@@ -66,17 +70,13 @@ export class Inspector {
     sheet.addEventListener("click", () => {
       const open = this.#root.classList.toggle("open");
       sheet.setAttribute("aria-expanded", String(open));
+      sheet.querySelector("span")?.replaceChildren(open ? "Hide the frames" : "Show the frames");
       if (open) this.#toEnd();
     });
-    // On a desk the sheet is a column that is always open.
-    const narrow = matchMedia("(max-width: 1000px)");
-    const fit = () => {
-      sheet.disabled = !narrow.matches;
-      if (narrow.matches) sheet.setAttribute("aria-expanded", String(this.#root.classList.contains("open")));
-      else sheet.removeAttribute("aria-expanded");
-    };
-    narrow.addEventListener("change", fit);
-    fit();
+    byId("detail-close", HTMLButtonElement).addEventListener("click", () => {
+      this.#select(-1);
+      this.#list.focus({ preventScroll: true });
+    });
   }
 
   /** @param {Frame} f */
@@ -124,8 +124,9 @@ export class Inspector {
       rows.append(row);
     }
     this.#list.append(rows);
+    const limit = this.#following && !this.#frozen ? tail : maxFrames;
     for (const [serial, row] of this.#rows) {
-      if (this.#rows.size <= maxFrames) break;
+      if (this.#rows.size <= limit) break;
       row.remove();
       this.#rows.delete(serial);
     }
@@ -170,6 +171,14 @@ export class Inspector {
     this.#toEnd();
   }
 
+  /** Brings back the rows above the tail, without moving what is in sight. */
+  #unfold() {
+    const { scrollTop, scrollHeight } = this.#list;
+    this.#redraw();
+    this.#following = false;
+    this.#list.scrollTop = scrollTop + this.#list.scrollHeight - scrollHeight;
+  }
+
   /** @param {boolean} on */
   #pause(on) {
     if (on) this.#draw();
@@ -177,7 +186,7 @@ export class Inspector {
     this.#missed = 0;
     this.#pauseButton.setAttribute("aria-pressed", String(on));
     this.#pauseButton.textContent = on ? "Resume" : "Pause";
-    if (!on) this.#redraw();
+    if (!on || this.#following) this.#redraw();
   }
 
   #clear() {
@@ -222,11 +231,9 @@ export class Inspector {
     const decoded = byId("detail-decoded", HTMLElement);
     const raw = byId("detail-raw", HTMLElement);
     raw.className = "raw";
-    if (!e) {
-      title.textContent = "Select a frame to read it.";
-      decoded.textContent = raw.textContent = "";
-      return;
-    }
+    byId("detail", HTMLElement).hidden = !e;
+    if (this.#following) this.#toEnd();
+    if (!e) return;
     const what = e.message ? `${typeNames[e.message.type]} (type ${e.message.type})` : e.note === "handshake" ? "Handshake" : e.note ?? "Message of an unknown type";
     const way = e.dir === "note" ? "" : e.dir === "in" ? " from the hub" : " to the hub";
     const joined = e.places && e.places > 1 ? `, ${e.place} of ${e.places} in one WebSocket message` : "";

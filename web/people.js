@@ -1,6 +1,6 @@
 // Who is here.
 
-import { announce, make } from "./dom.js";
+import { announce, byId, make } from "./dom.js";
 
 /** @typedef {import("./cursors.js").Person} Person */
 
@@ -32,6 +32,7 @@ export class People {
     // You come first.
     const sorted = [...people].sort((a, b) => Number(b.id === you) - Number(a.id === you));
     this.#list.replaceChildren(...sorted.map((p) => this.#item(p)));
+    this.#count();
   }
 
   /** @param {Person} p */
@@ -40,6 +41,7 @@ export class People {
     const item = this.#item(p);
     item.classList.add("fresh");
     this.#list.append(item);
+    this.#count();
     announce(`${p.name} came`);
   }
 
@@ -50,6 +52,7 @@ export class People {
     this.#all.delete(id);
     this.#items.get(id)?.remove();
     this.#items.delete(id);
+    this.#count();
     announce(`${p.name} left`);
   }
 
@@ -61,6 +64,11 @@ export class People {
     if (id !== this.#you && p.name !== name) announce(`${p.name} is now ${name}`);
     p.name = name;
     item.replaceChildren(...this.#text(p));
+  }
+
+  /** The list may be longer than the line. */
+  #count() {
+    byId("count", HTMLElement).textContent = `${this.#all.size} here`;
   }
 
   /** @param {Person} p */

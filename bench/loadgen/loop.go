@@ -166,8 +166,8 @@ func (w *worker) sendEcho(c *conn) {
 // loop runs until phaseStop.
 func (w *worker) loop(scenario string) {
 	echo, broadcast := scenario == "echo", scenario == "broadcast"
-	if echo {
-		for range w.cfg.Inflight {
+	if echo || scenario == "prime" {
+		for i := 0; i < w.cfg.Inflight && (echo || i == 0); i++ {
 			for _, c := range w.conns {
 				w.sendEcho(c)
 			}

@@ -142,7 +142,13 @@ func (w *worker) read() (x reading) {
 // time, and the wait for what is still under way.
 func (w *worker) measureLoad(r *result, base procSample) error {
 	cfg := w.cfg
+	if cfg.Scenario == "broadcast" {
+		if err := w.prime(); err != nil {
+			return err
+		}
+	}
 	w.recv.Store(0)
+	w.sent.Store(0)
 	w.reads, w.msgs = 0, 0
 	stop := w.start(cfg.Scenario)
 	time.Sleep(cfg.Warm)
@@ -198,6 +204,20 @@ func (w *worker) measureLoad(r *result, base procSample) error {
 	r.GenCPUPerM = (to.gen.cpu() - from.gen.cpu()) / m
 	if from.hasMallocs && to.hasMallocs {
 		r.Allocs, r.HasAllocs = (to.mallocs-from.mallocs)/float64(r.Deliveries), true
+	}
+	return nil
+}
+
+// prime makes one echo on every connection. A server may answer the handshake
+// before it makes the connection known to its broadcasts (ASP.NET Core does);
+// once it answers calls, it has.
+func (w *worker) prime() error {
+	stop := w.start("prime")
+	defer stop()
+	for end := time.Now().Add(20 * time.Second); w.recv.Load() < int64(w.cfg.Conns); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d of %d connections answer", w.recv.Load(), w.cfg.Conns)
+		}
 	}
 	return nil
 }

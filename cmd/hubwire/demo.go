@@ -51,7 +51,13 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return 1
 	}
-	if err := serveDemo(ctx, l, stdout, stderr); err != nil {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	switch err := serveDemo(ctx, l, signals, stdout, stderr); {
+	case errors.Is(err, errInterrupted):
+		return 130 // as a shell has it for a process that Ctrl-C ended
+	case err != nil:
 		fmt.Fprintf(stderr, "hubwire demo: %v\n", err)
 		return 1
 	}
@@ -83,12 +89,11 @@ func listenLoopback(addr string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(host, port))
 }
 
-// serveDemo serves on l until ctx ends or the user presses Ctrl-C; a second one
-// ends the process at once.
-func serveDemo(ctx context.Context, l net.Listener, stdout, stderr io.Writer) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+var errInterrupted = errors.New("interrupted while shutting down")
 
+// serveDemo serves on l until ctx ends or a signal comes. A second signal ends
+// the wait for what still runs.
+func serveDemo(ctx context.Context, l net.Listener, signals <-chan os.Signal, stdout, stderr io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d := demo.New(logger)
 	addr := l.Addr().(*net.TCPAddr)
@@ -100,27 +105,37 @@ func serveDemo(ctx context.Context, l net.Listener, stdout, stderr io.Writer) er
 		ErrorLog:          log.New(io.Discard, "", 0), // what broken clients do is no news
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }() // ends with server.Shutdown or Close, below
+	go func() { served <- server.Serve(l) }() // ends with server.Close, below
 
 	fmt.Fprintf(stdout, "hubwire demo: http://%s/\nOpen it in a browser, and in a second tab to meet yourself. Ctrl-C ends it.\n", addr)
 	select {
 	case err := <-served:
 		return errors.Join(err, d.Shutdown(ctx))
 	case <-ctx.Done():
+	case <-signals:
 	}
-	stop() // from here on, Ctrl-C kills
 	fmt.Fprintln(stdout, "Shutting down. Open pages wait for the demo to come back. Ctrl-C again ends it at once.")
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	err := d.Shutdown(ctx)
-	if err == nil {
-		err = server.Shutdown(ctx)
+	drained := make(chan error, 1)
+	go func() { // ends with ctx at the latest
+		err := d.Shutdown(ctx)
+		if err == nil {
+			err = server.Shutdown(ctx)
+		}
+		drained <- err
+	}()
+	var err error
+	select {
+	case err = <-drained:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("something was still running after %v", drainTime)
+		}
+	case <-signals:
+		err = errInterrupted
 	}
 	server.Close()
 	<-served
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("something was still running after %v", drainTime)
-	}
 	return err
 }

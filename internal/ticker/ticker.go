@@ -31,7 +31,9 @@ func (s *Slot) slot() *Slot { return s }
 // A Set ticks its members. The zero Set is ready; it must not be copied.
 //
 // All methods may be called at the same time, and from within Tick. A Set owns
-// one goroutine, which starts with the first member and ends with the last.
+// one goroutine, which starts with the first member and ends with the last. A
+// second's work for 15,000 members is about 70 microseconds, if each looks at a
+// stamp.
 type Set struct {
 	clock atomic.Int64
 

@@ -31,33 +31,35 @@ func (c *Conn) beginLocked() bool {
 
 // closeLeftLocked is told that our close frame has left whole.
 func (c *Conn) closeLeftLocked() {
-	if c.has(sent) {
-		return
-	}
 	c.beginLocked()
 	c.setLocked(sent)
-	switch {
-	case c.has(finished):
-		c.nc.SetReadDeadline(past) // wakes the reader
-	case c.has(failed) && c.fd >= 0:
+}
+
+// overLocked ends our output once the closing handshake is over, and lets the
+// reader wait for the peer to do the same. On the ordinary path the caller must
+// do the former, without mu, if it gets true: it may wait.
+func (c *Conn) overLocked() (half bool) {
+	if !c.has(sent) || !c.has(finished) || c.has(lingering|aborted|closed) {
+		return false
+	}
+	c.setLocked(lingering)
+	c.nc.SetReadDeadline(time.Now().Add(linger))
+	if c.fd >= 0 {
 		shutdownWrite(int(c.fd))
+	}
+	return !c.direct
+}
+
+// halfClose ends our output on the ordinary path. Where output cannot end alone
+// there is no reset either, so the reader need not wait.
+func (c *Conn) halfClose() {
+	if h, ok := c.nc.(interface{ CloseWrite() error }); !ok || h.CloseWrite() != nil {
+		c.nc.SetReadDeadline(past)
 	}
 }
 
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
-
-// halfClose ends our output where the reader still listens for the peer's end,
-// on the ordinary path. It may wait.
-func (c *Conn) halfClose() {
-	if h, ok := c.nc.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
-		return
-	}
-	c.mu.Lock()
-	c.setLocked(finished)
-	c.nc.SetReadDeadline(past)
-	c.mu.Unlock()
-}
 
 // Abort ends the connection without a word: Serve ends, and with it every
 // Write. It does not wait, and may be called more than once. The socket is

@@ -27,6 +27,12 @@ import (
 // peer's close frame has left. Then it is reset.
 const CloseTimeout = 5 * time.Second
 
+// linger is how long the reader then waits for the peer to close its end. RFC
+// 6455, section 7.1.1, asks for it: a socket that is closed while input comes
+// is reset, and the peer might lose what it has not read yet, our close frame
+// included.
+const linger = time.Second
+
 // A Handler gets what one connection brings. All its methods are called by the
 // goroutine that runs [Conn.Serve], one at a time, and may use the Conn.
 type Handler interface {
@@ -42,8 +48,8 @@ type Handler interface {
 	// during the call. Nothing is to be written behind a close frame.
 	Control(frame []byte)
 	// Idle is called when all that one read brought has been delivered, while
-	// no closing has begun: the place to write the answers to it at once. An
-	// error ends Serve with it.
+	// no closing has begun, and before the answer to a close frame: the place to
+	// write the answers to what came, at once. An error ends Serve with it.
 	Idle() error
 }
 
@@ -75,13 +81,13 @@ type Conn struct {
 // Bits of Conn.state. They are set under mu, never cleared, and may be read
 // without it.
 const (
-	closing  uint32 = 1 << iota // our close frame is written or waits to be; input is discarded
-	sent                        // our close frame has left whole
-	finished                    // nothing more is expected from the peer: its close frame came
-	failed                      // what still comes from the peer has no meaning
-	timedOut                    // the closing handshake took too long
-	aborted                     // Abort was called
-	closed                      // the socket is closed
+	closing   uint32 = 1 << iota // our close frame is written or waits to be; input is discarded
+	sent                         // our close frame has left whole
+	finished                     // what still comes from the peer is not looked at: its close frame came, or nonsense
+	lingering                    // sent and finished; our output has ended
+	timedOut                     // the closing handshake took too long
+	aborted                      // Abort was called
+	closed                       // the socket is closed
 )
 
 // A CloseError says why Serve closed the connection: the peer broke a rule of

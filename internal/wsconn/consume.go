@@ -190,11 +190,11 @@ func closeVerdict(b []byte) (verdict, error) {
 	switch {
 	case len(b) == 0:
 	case len(b) == 1:
-		return badbye, errOneByte
+		return nonsense, errOneByte
 	case !validCode(int(b[0])<<8 | int(b[1])):
-		return badbye, errCode
+		return nonsense, errCode
 	case !utf8.Valid(b[2:]):
-		return badbye, errReason
+		return nonsense, errReason
 	}
 	return goodbye, nil
 }

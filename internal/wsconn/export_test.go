@@ -23,8 +23,9 @@ func (c *Conn) Held() bool {
 }
 
 var (
-	Unmask    = unmask
-	ValidCode = validCode
+	Unmask      = unmask
+	ParseHeader = parseHeader
+	ValidCode   = validCode
 )
 
 // Text checks text in pieces, as the reader does.

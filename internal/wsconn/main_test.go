@@ -40,3 +40,19 @@ func leaked() string {
 	}
 	return strings.Join(left, "\n\n")
 }
+
+// waits returns once a goroutine stands in the function and waits for the
+// network.
+func waits(t testing.TB, function string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
+		buf := make([]byte, 1<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		for _, g := range strings.Split(string(buf), "\n\n") {
+			if strings.Contains(g, function) && strings.Contains(g, "[IO wait") {
+				return
+			}
+		}
+	}
+	t.Fatalf("no goroutine waits in %s", function)
+}

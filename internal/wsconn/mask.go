@@ -6,7 +6,7 @@ import (
 )
 
 // unmask takes the mask off p, in place, and returns the mask for the byte that
-// follows p. 64 bytes take about 3 ns, 4 KiB about 80 ns.
+// follows p. 64 bytes take about 5 ns, 4 KiB about 150 ns.
 func unmask(p []byte, mask uint32) uint32 {
 	next := bits.RotateLeft32(mask, -8*(len(p)&3))
 	k := uint64(mask)<<32 | uint64(mask)

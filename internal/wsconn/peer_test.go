@@ -2,6 +2,7 @@ package wsconn_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/internal/wsconn/cases"
 )
 
 // An echo answers every message with the same message in one frame. It writes
@@ -103,6 +105,7 @@ type server struct {
 	*httptest.Server
 	handler func(*wsconn.Conn) wsconn.Handler // nil: echo
 	cfg     *wsconn.Config
+	dialer  func() net.Conn // nil: as the listener says
 	conns   chan *wsconn.Conn
 	ends    chan error // what each Serve returned
 	wg      sync.WaitGroup
@@ -121,11 +124,14 @@ func serve(t testing.TB, s *server) *server {
 }
 
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
+	s.wg.Add(1) // before the client has the answer, and the test its end
 	c, err := wsconn.Upgrade(w, r, s.cfg)
 	if err != nil {
+		s.wg.Done()
 		return
 	}
-	s.wg.Go(func() { // ends with the connection
+	go func() { // ends with the connection
+		defer s.wg.Done()
 		var h wsconn.Handler
 		if s.handler != nil {
 			h = s.handler(c)
@@ -139,7 +145,7 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 		default:
 		}
 		s.ends <- c.Serve(h)
-	})
+	}()
 }
 
 // end is what Serve returned.
@@ -169,18 +175,54 @@ func dial(t testing.TB, s *server, more ...byte) *peer {
 	if s.URL == "" {
 		s.Start()
 	}
-	nc, err := net.Dial("tcp", s.Listener.Addr().String())
+	if s.dialer != nil {
+		return shake(t, s.dialer(), more...)
+	}
+	a := s.Listener.Addr()
+	nc, err := net.Dial(a.Network(), a.String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.TLS != nil {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	}
 	return shake(t, nc, more...)
 }
+
+// A pipes is a listener in memory.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (l *pipes) dial() net.Conn {
+	a, b := net.Pipe()
+	l.conns <- b
+	return a
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+func newReader(nc net.Conn) *bufio.Reader { return bufio.NewReaderSize(nc, 1<<16) }
 
 func shake(t testing.TB, nc net.Conn, more ...byte) *peer {
 	t.Helper()
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	p := &peer{nc, bufio.NewReaderSize(nc, 1<<16)}
+	p := &peer{nc, newReader(nc)}
 	p.send(t, append([]byte(request), more...))
 	res, err := http.ReadResponse(p.r, nil)
 	if err != nil {
@@ -242,13 +284,14 @@ func (p *peer) want(t testing.TB, fs ...frame) {
 }
 
 // wantEnd reads the end of the connection: nothing may come before it, but it
-// may be a reset.
+// may be a reset. Then it closes its own end, as clients do.
 func (p *peer) wantEnd(t testing.TB) {
 	t.Helper()
 	f := p.recv()
 	if f.err != io.EOF && !errors.Is(f.err, syscall.ECONNRESET) && !errors.Is(f.err, io.ErrClosedPipe) {
 		t.Fatalf("got %.200q, want the end", fmt.Sprint(f))
 	}
+	p.Close()
 }
 
 // wantClosed reads a close frame with the code and no reason, and the end.
@@ -258,25 +301,20 @@ func (p *peer) wantClosed(t testing.TB, code int) {
 	p.wantEnd(t)
 }
 
-// f builds a client's frame: fin and rsv as in the first byte, masked.
+// f is a client's frame, as bytes.
 func f(first byte, payload string) []byte {
-	b := wsconn.AppendHeader(nil, first&0x0f, len(payload))
-	b[0] = first
-	b[1] |= 0x80
-	mask := [4]byte{0x37, 0xfa, 0x21, 0x3d}
-	b = append(b, mask[:]...)
-	for i := range len(payload) {
-		b = append(b, payload[i]^mask[i&3])
-	}
-	return b
+	return cases.Frame{First: first, Payload: payload}.Append(nil)
 }
 
 func text(s string) []byte { return f(0x81, s) }
+func ping(s string) []byte { return f(0x89, s) }
 
-// code builds a client's close frame.
-func code(c int, reason string) []byte {
-	return f(0x88, string([]byte{byte(c >> 8), byte(c)})+reason)
-}
+func code(c int, reason string) []byte { return cases.Close(c, reason).Append(nil) }
+
+func pieces(s string, n int) []byte { return cases.Step{Send: cases.Pieces(s, n)}.Bytes() }
+
+func txt(s string) frame  { return frame{op: wsconn.OpText, payload: s} }
+func pong(s string) frame { return frame{op: wsconn.OpPong, payload: s} }
 
 func join(parts ...[]byte) (all []byte) {
 	for _, p := range parts {

@@ -42,7 +42,9 @@ func (c *Conn) drop() {
 //     end without a close frame, os.ErrDeadlineExceeded if the closing
 //     handshake was not completed within CloseTimeout, or that of the socket.
 //
-// A panic of h passes through and closes the connection.
+// After a closing handshake Serve waits up to a second for the peer to close its
+// end; h knows of the closing before, by the close frame that Control gets, or
+// because it sent one. A panic of h passes through and closes the connection.
 func (c *Conn) Serve(h Handler) error {
 	defer c.close()
 	var (
@@ -65,7 +67,7 @@ func (c *Conn) Serve(h Handler) error {
 		if err != nil || c.has(aborted) {
 			return c.ended(result, err)
 		}
-		if c.has(finished | failed) {
+		if c.has(finished) {
 			continue // discarded until the end of input
 		}
 		v, err := c.consume(h, p)
@@ -75,9 +77,19 @@ func (c *Conn) Serve(h Handler) error {
 		if result == nil {
 			result = err // the first cause is what counts
 		}
-		if c.stop(h, v, result) {
+		if v == refused && !c.has(closing) {
 			return result
 		}
+		if v == refused {
+			continue
+		}
+		if !c.has(closing | aborted) {
+			// What came before the end may have answers that wait for Idle.
+			if err := h.Idle(); err != nil && result == nil {
+				result = err
+			}
+		}
+		c.finish(h, err)
 	}
 }
 
@@ -88,46 +100,34 @@ const (
 	nothing  verdict = iota // go on
 	goodbye                 // the peer's close frame has come
 	nonsense                // the peer broke a rule; the error is a *CloseError
-	badbye                  // the same, in its close frame
 	refused                 // the Handler returned the error
 )
 
-// stop does what a verdict asks for and reports whether the socket can be
-// closed at once. Otherwise the reader goes on until the closing is over.
-func (c *Conn) stop(h Handler, v verdict, cause error) (now bool) {
+// finish answers the peer's close frame (cause is nil), or nonsense, with ours,
+// unless that has been sent before.
+func (c *Conn) finish(h Handler, cause error) {
 	code := CloseNormal
-	var bits uint32
-	switch v {
-	case refused:
-		return !c.has(closing)
-	case goodbye:
-		bits = finished
-	case badbye:
-		bits = finished | failed
-	case nonsense:
-		bits = failed
-	}
-	if e, ok := cause.(*CloseError); ok && v != goodbye {
+	if e, ok := cause.(*CloseError); ok {
 		code = e.Code
 	}
 	c.mu.Lock()
 	begun := c.beginLocked()
-	c.setLocked(bits)
+	c.setLocked(finished)
+	half := c.overLocked()
 	c.mu.Unlock()
+	if half {
+		c.halfClose()
+	}
 	if begun {
 		f := controls.Get().(*[2 + maxControl]byte)
 		h.Control(AppendClose(f[:0], code, ""))
 		controls.Put(f)
-	} else if v == nonsense {
-		return true // the closing is ours, and the peer talks nonsense meanwhile
 	}
-	return c.has(sent) && c.has(finished)
 }
 
 // ended is what Serve returns when no more can be read.
 func (c *Conn) ended(result, err error) error {
-	late := errors.Is(err, os.ErrDeadlineExceeded)
-	if late && !(c.has(sent) && c.has(finished)) { // else it was woken: our close frame has left
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.has(lingering) {
 		c.mu.Lock()
 		c.setLocked(timedOut)
 		c.mu.Unlock()

@@ -21,6 +21,7 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	}
 	n, err := tryWrite(int(c.fd), p)
 	c.wroteLocked(p[:n])
+	c.overLocked()
 	if err != nil {
 		return n, fmt.Errorf("wsconn: write: %w", err)
 	}
@@ -46,7 +47,7 @@ func (c *Conn) Write(p []byte) error {
 		n, err := c.nc.Write(p)
 		c.mu.Lock()
 		c.wroteLocked(p[:n])
-		half := c.has(sent) && c.has(failed) && !c.direct
+		half := c.overLocked()
 		// The pong that waited for its predecessors to leave.
 		p = c.owed
 		if c.pongs > 0 || !c.out.between() || c.has(closing) {

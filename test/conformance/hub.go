@@ -14,50 +14,56 @@ import (
 // leave out or send as null is a pointer here and in the names below, where the
 // difference shows.
 type Person struct {
-	Name string   `json:"name"`
-	Age  int32    `json:"age"`
-	Tags []string `json:"tags"`
-	Nick *string  `json:"nick"`
+	Name *string   `json:"name"`
+	Age  int32     `json:"age"`
+	Tags []*string `json:"tags"`
+	Nick *string   `json:"nick"`
 }
 
-// withTags gives a person who came without tags an empty list of them, as the
-// class of the contract begins with one.
-func (p *Person) withTags() *Person {
-	if p != nil && p.Tags == nil {
-		p.Tags = []string{}
+// complete fills in what was left out: in the class of the contract, name and
+// tags begin empty. Where both are nil they were sent as null, and stay so.
+func (p *Person) complete() *Person {
+	if p == nil || p.Name == nil && p.Tags == nil {
+		return p
+	}
+	if p.Name == nil {
+		p.Name = new("")
+	}
+	if p.Tags == nil {
+		p.Tags = []*string{}
 	}
 	return p
 }
 
 // What clients call.
 const (
-	EchoString   hubwire.Method[*string, *string]                             = "EchoString"
-	EchoInt      hubwire.Method[int32, int32]                                 = "EchoInt"
-	EchoLong     hubwire.Method[int64, int64]                                 = "EchoLong"
-	EchoDouble   hubwire.Method[float64, float64]                             = "EchoDouble"
-	EchoBool     hubwire.Method[bool, bool]                                   = "EchoBool"
-	EchoBytes    hubwire.Method[[]byte, []byte]                               = "EchoBytes"
-	EchoTime     hubwire.Method[dotnet.DateTimeOffset, dotnet.DateTimeOffset] = "EchoTime"
-	EchoGuid     hubwire.Method[dotnet.Guid, dotnet.Guid]                     = "EchoGuid"
-	EchoNullable hubwire.Method[*string, *string]                             = "EchoNullable"
-	EchoPerson   hubwire.Method[*Person, *Person]                             = "EchoPerson"
-	EchoPeople   hubwire.Method[[]*Person, []*Person]                         = "EchoPeople"
-	EchoMap      hubwire.Method[map[string]int32, map[string]int32]           = "EchoMap"
-	Join3        hubwire.Method[join3, string]                                = "Join3"
-	Nothing      hubwire.Command[hubwire.None]                                = "Nothing"
-	Fail         hubwire.Command[string]                                      = "Fail"
-	FailHub      hubwire.Command[string]                                      = "FailHub"
-	Original     hubwire.Method[string, string]                               = "renamed"
-	ConnectionID hubwire.Method[hubwire.None, string]                         = "ConnectionId"
-	UserID       hubwire.Method[hubwire.None, *string]                        = "UserId"
-	Sleep        hubwire.Method[int32, int32]                                 = "Sleep"
-	Abort        hubwire.Command[hubwire.None]                                = "Abort"
-	Item         hubwire.Command[item]                                        = "Item"
-	GetItem      hubwire.Method[string, *string]                              = "GetItem"
-	Ask          hubwire.Method[string, *string]                              = "Ask"
-	AskClient    hubwire.Method[askClient, *string]                           = "AskClient"
-	AskVoid      hubwire.Method[hubwire.None, *string]                        = "AskVoid"
-	Cancelled    hubwire.Method[hubwire.None, int64]                          = "Cancelled"
+	EchoString   hubwire.Method[*string, *string]                                   = "EchoString"
+	EchoInt      hubwire.Method[int32, int32]                                       = "EchoInt"
+	EchoLong     hubwire.Method[int64, int64]                                       = "EchoLong"
+	EchoDouble   hubwire.Method[float64, float64]                                   = "EchoDouble"
+	EchoBool     hubwire.Method[bool, bool]                                         = "EchoBool"
+	EchoBytes    hubwire.Method[[]byte, []byte]                                     = "EchoBytes"
+	EchoTime     hubwire.Method[dotnet.DateTimeOffset, dotnet.DateTimeOffset]       = "EchoTime"
+	EchoGuid     hubwire.Method[dotnet.Guid, dotnet.Guid]                           = "EchoGuid"
+	EchoNullable hubwire.Method[*string, *string]                                   = "EchoNullable"
+	EchoPerson   hubwire.Method[*Person, *Person]                                   = "EchoPerson"
+	EchoPeople   hubwire.Method[[]*Person, []*Person]                               = "EchoPeople"
+	EchoMap      hubwire.Method[dotnet.Dictionary[int32], dotnet.Dictionary[int32]] = "EchoMap"
+	Join3        hubwire.Method[join3, string]                                      = "Join3"
+	Nothing      hubwire.Command[hubwire.None]                                      = "Nothing"
+	Fail         hubwire.Command[string]                                            = "Fail"
+	FailHub      hubwire.Command[string]                                            = "FailHub"
+	Original     hubwire.Method[string, string]                                     = "renamed"
+	ConnectionID hubwire.Method[hubwire.None, string]                               = "ConnectionId"
+	UserID       hubwire.Method[hubwire.None, *string]                              = "UserId"
+	Sleep        hubwire.Method[int32, int32]                                       = "Sleep"
+	Abort        hubwire.Command[hubwire.None]                                      = "Abort"
+	Item         hubwire.Command[item]                                              = "Item"
+	GetItem      hubwire.Method[string, *string]                                    = "GetItem"
+	Ask          hubwire.Method[string, *string]                                    = "Ask"
+	AskClient    hubwire.Method[askClient, *string]                                 = "AskClient"
+	AskVoid      hubwire.Method[hubwire.None, *string]                              = "AskVoid"
+	Cancelled    hubwire.Method[hubwire.None, int64]                                = "Cancelled"
 )
 
 // What the hub calls at its clients.
@@ -112,10 +118,10 @@ func conformance(cancelled *counter) []hubwire.Handler {
 		EchoTime.With(echo),
 		EchoGuid.With(echo),
 		EchoNullable.With(echo),
-		EchoPerson.With(func(_ context.Context, _ *hubwire.Conn, p *Person) (*Person, error) { return p.withTags(), nil }),
+		EchoPerson.With(func(_ context.Context, _ *hubwire.Conn, p *Person) (*Person, error) { return p.complete(), nil }),
 		EchoPeople.With(func(_ context.Context, _ *hubwire.Conn, all []*Person) ([]*Person, error) {
 			for _, p := range all {
-				p.withTags()
+				p.complete()
 			}
 			return all, nil
 		}),

@@ -98,7 +98,7 @@ func sends() []hubwire.Handler {
 			return nil
 		}),
 		ToCallerArgs.With(func(ctx context.Context, c *hubwire.Conn, _ hubwire.None) error {
-			ada := Person{Name: "Ada", Age: 36, Tags: []string{"x", "y"}}
+			ada := Person{Name: new("Ada"), Age: 36, Tags: []*string{new("x"), new("y")}}
 			return Many.Send(ctx, c, hubwire.List{"a", 1, true, nil, ada})
 		}),
 		AddTo.With(func(ctx context.Context, c *hubwire.Conn, group string) error { return c.Join(ctx, group) }),

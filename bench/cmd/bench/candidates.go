@@ -71,7 +71,7 @@ var allCandidates = []*candidate{
 	{name: "centrifuge", server: centrifugeServer, proto: "centrifuge", path: "/bench", about: "centrifugal/centrifuge, tuned, JSON"},
 	{name: "philippseith", server: philippServer, proto: "signalr", path: "/bench", signal: true, about: "philippseith/signalr, JSON"},
 	{name: "gorilla", server: gorillaServer, proto: "rawws", path: "/", about: "gorilla/websocket with nothing on top, PreparedMessage"},
-	{name: "socketio", server: socketioServer, proto: "socketio", path: "/bench", about: "socket.io on Node"},
+	{name: "socketio", server: socketioServer, proto: "socketio", path: "/bench/", about: "socket.io on Node"},
 }
 
 // checkCandidates are those that -check needs, and those that it takes along

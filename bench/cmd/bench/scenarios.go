@@ -77,9 +77,11 @@ func makeScenarios() (all []*scenario) {
 		args:  words("-scenario idle -settle 0s -conns 3000 -negotiate"),
 	}, &scenario{
 		name: "stalled/100", kind: stalled, full: true, ref: "hubwire",
-		title:   "300 broadcasts a second of 2,000 bytes to 100 connections, 5 more do not read",
-		args:    words("-scenario broadcast -rate 300 -size 2000 -conns 100 -stalled 5 -settle 0s"),
-		against: words("-scenario broadcast -rate 300 -size 2000 -conns 100 -settle 0s"),
+		title: "300 broadcasts a second of 2,000 bytes to 100 connections, 5 more do not read",
+		// Long enough for the kernel's buffers and the queues to fill, and for
+		// the server to do what it does then.
+		args:    words("-scenario broadcast -rate 300 -size 2000 -conns 100 -stalled 5 -settle 0s -warm 500ms -duration 4s"),
+		against: words("-scenario broadcast -rate 300 -size 2000 -conns 100 -settle 0s -warm 500ms -duration 4s"),
 		only:    []string{"hubwire", "hubwire-msgpack", "aspnet", "aspnet-msgpack", "centrifuge", "philippseith", "gorilla", "socketio"},
 	}, &scenario{
 		name: "latency/broadcast", kind: latency, full: true, ref: "floor",

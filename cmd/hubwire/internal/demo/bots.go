@@ -56,6 +56,7 @@ const (
 
 type slot struct {
 	busy    bool      // a bot has a job here
+	motif   *motif    // what was drawn here last
 	drawn   int       // the number of the job that was last here; the lowest is the oldest
 	touched time.Time // when somebody last painted here
 }
@@ -153,13 +154,26 @@ func (r *room) planLocked(b *bot) bool {
 	if slot < 0 {
 		return false
 	}
-	m := &motifs[rand.IntN(len(motifs))]
+	m := r.unseenLocked()
 	if asked >= 0 {
 		m = motifNamed(r.orders[asked].Motif)
 		r.orders = slices.Delete(r.orders, asked, asked+1)
 	}
 	r.drawLocked(b, slot, m)
 	return true
+}
+
+// unseenLocked is a motif that is not on the board, if there is one.
+func (r *room) unseenLocked() *motif {
+	seen := map[*motif]bool{}
+	for _, s := range r.slots {
+		seen[s.motif] = true
+	}
+	m := &motifs[rand.IntN(len(motifs))]
+	for try := 0; seen[m] && try < 20; try++ {
+		m = &motifs[rand.IntN(len(motifs))]
+	}
+	return m
 }
 
 // drawLocked plans a motif on a slot: every cell that is not yet as it shall
@@ -177,7 +191,7 @@ func (r *room) drawLocked(b *bot, i int, m *motif) {
 			b.job = append(b.job, dab{X: left + p.x, Y: top + p.y, Colour: int(colour)})
 		}
 	}
-	r.slots[i].busy = true
+	r.slots[i].busy, r.slots[i].motif = true, m
 	newest := 0
 	for _, s := range r.slots {
 		newest = max(newest, s.drawn)
@@ -207,9 +221,8 @@ func (r *room) furnish(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pen := bot{kind: botKind{order: byRows}}
-	first := rand.IntN(len(motifs))
-	for i := range n {
-		r.drawLocked(&pen, r.freeSlotLocked(false), &motifs[(first+5*i)%len(motifs)])
+	for range n {
+		r.drawLocked(&pen, r.freeSlotLocked(false), r.unseenLocked())
 		for _, d := range pen.job {
 			r.board[d.Y][d.X] = byte(d.Colour)
 		}

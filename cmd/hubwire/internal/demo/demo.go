@@ -220,8 +220,11 @@ func (d *Demo) commission(ctx context.Context, c *hubwire.Conn, _ hubwire.None) 
 	}
 	wait, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)() // a shutdown waits for no answer
 	choice, err := chooseMotif.Call(wait, c, q)
 	switch {
+	case d.ctx.Err() != nil:
+		return order{}, hubwire.Errorf(hubwire.CodeUnavailable, "The demo is shutting down.")
 	case errors.Is(wait.Err(), context.DeadlineExceeded):
 		return order{}, hubwire.Errorf(hubwire.CodeDeadlineExceeded, "%s got no answer in %d seconds.", q.Bot, q.Seconds)
 	case err != nil:

@@ -1,0 +1,42 @@
+package hubwire
+
+// SetShards gives a hub without connections n shards: machines with few
+// processors have only one.
+func (h *Hub) SetShards(n int) {
+	h.shards = nil
+	for i := range n {
+		h.shards = append(h.shards, &shard{index: i})
+	}
+	h.all = h.newTarget(toAll, "")
+}
+
+// QueueMemory is how many bytes of its own a connection's queue keeps, and how
+// many messages and bytes wait in it.
+func QueueMemory(c *Conn) (kept, msgs, bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept = cap(c.q.items) * 24
+	for _, it := range c.q.items[c.q.head:] {
+		if it.b.own {
+			kept += cap(it.b.buf)
+		}
+	}
+	return kept, c.q.msgs, c.q.bytes
+}
+
+// Inputs are the bytes of input that a connection's calls wait with, and those
+// that its calls without a place hold.
+func Inputs(c *Conn) (waiting, held int) {
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	return c.calls.input, c.calls.held
+}
+
+// Tables are how many groups and users a hub knows, and how many questions wait.
+func Tables(h *Hub) (groups, users, asks int) {
+	h.targets.RLock()
+	defer h.targets.RUnlock()
+	h.asks.mu.Lock()
+	defer h.asks.mu.Unlock()
+	return len(h.groups), len(h.users), len(h.asks.byID)
+}
