@@ -161,7 +161,7 @@ func BenchmarkIdle(b *testing.B) {
 	s.Start()
 	base := rss(b)
 	// The test binary again, as the client.
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestDialMany$")
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "WSCONN_DIAL="+s.Listener.Addr().String(), "WSCONN_CONNS="+strconv.Itoa(conns))
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -212,29 +212,24 @@ func rss(b *testing.B) int {
 	return pages * os.Getpagesize()
 }
 
-// TestDialMany is the client of BenchmarkIdle, in a process of its own.
-func TestDialMany(t *testing.T) {
-	addr := os.Getenv("WSCONN_DIAL")
-	if addr == "" {
-		t.Skip("not a test: the client of BenchmarkIdle")
-	}
-	n, _ := strconv.Atoi(os.Getenv("WSCONN_CONNS"))
+// dialMany is the client of BenchmarkIdle, in a process of its own (TestMain).
+func dialMany(addr string, n int) error {
 	conns := make([]net.Conn, n)
 	answer := make([]byte, 4096)
 	for i := range conns {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		conns[i] = nc
-		io.WriteString(nc, request)
+		if _, err := io.WriteString(nc, request); err != nil {
+			return err
+		}
 		if n, err := nc.Read(answer); err != nil || !strings.HasSuffix(string(answer[:n]), "\r\n\r\n") {
-			t.Fatalf("answer %q, %v", answer[:n], err)
+			return fmt.Errorf("answer %q, %v", answer[:n], err)
 		}
 	}
 	fmt.Println("connected")
-	io.Copy(io.Discard, os.Stdin)
-	for _, nc := range conns {
-		nc.Close()
-	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }

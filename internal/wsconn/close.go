@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// CloseSent tells that the caller has written a close frame with code, or has
-// queued it as the last thing to be written. From now on what the peer sends is
-// read and discarded, and Serve ends with the peer's close frame, with the end
-// of input, or after CloseTimeout. Later calls change nothing.
+// CloseSent tells that the caller has written a close frame, with whatever code,
+// or has queued it as the last thing to be written. From now on what the peer
+// sends is read and discarded, and Serve ends with the peer's close frame, with
+// the end of input, or after CloseTimeout. Later calls change nothing.
 //
-// Whoever writes a close frame calls CloseSent before or after; inside a
-// Handler's Control it is not needed.
+// It may be called before the frame is written, or behind. Without it the
+// closing begins when the frame has left whole; the frames that Control gets
+// need no call.
 func (c *Conn) CloseSent(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,12 +28,6 @@ func (c *Conn) beginLocked() bool {
 	c.owed = nil
 	c.nc.SetReadDeadline(time.Now().Add(CloseTimeout))
 	return true
-}
-
-// closeLeftLocked is told that our close frame has left whole.
-func (c *Conn) closeLeftLocked() {
-	c.beginLocked()
-	c.setLocked(sent)
 }
 
 // overLocked ends our output once the closing handshake is over, and lets the

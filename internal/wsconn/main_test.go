@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,14 @@ import (
 
 // TestMain fails if a goroutine of a test is left behind.
 func TestMain(m *testing.M) {
+	if addr := os.Getenv("WSCONN_DIAL"); addr != "" {
+		n, _ := strconv.Atoi(os.Getenv("WSCONN_CONNS"))
+		if err := dialMany(addr, n); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if code == 0 {
 		if left := leaked(); left != "" {
