@@ -2,6 +2,7 @@
 // ways, questions of the hub, automatic reconnect. It shows every frame that
 // passes to whoever asked for it.
 
+import { dial } from "./dial.js";
 import { handshakeRequest, handshakeResponse, json } from "./protocol.js";
 
 /** @typedef {import("./protocol.js").Message} Message */
@@ -47,7 +48,6 @@ import { handshakeRequest, handshakeResponse, json } from "./protocol.js";
 
 const pingEvery = 15_000;
 const silenceAllowed = 30_000;
-const negotiateTimeout = 10_000;
 const handshakeTimeout = 15_000;
 /** A connection that lasted this long starts the back-off anew. */
 const steady = 5_000;
@@ -320,7 +320,7 @@ export class HubClient {
       return await new Promise((resolve, reject) => {
         this.#end = (error, final = false) => resolve({ error, final });
         const open = async () => {
-          socket = await this.#dial(abort.signal);
+          socket = await dial(this.#url, abort.signal, (note, raw) => this.#note(note, raw));
           if (abort.signal.aborted) return socket.close();
           let shaken = false;
           const late = setTimeout(() => reject(new Error("the hub does not answer the handshake")), handshakeTimeout);
@@ -376,58 +376,6 @@ export class HubClient {
         call.done(new Error("the connection ended"));
       }
     }
-  }
-
-  /**
-   * Negotiates, and opens the WebSocket.
-   * @param {AbortSignal} signal
-   * @returns {Promise<WebSocket>}
-   */
-  async #dial(signal) {
-    const negotiate = new URL(this.#url);
-    negotiate.pathname = negotiate.pathname.replace(/\/?$/, "/negotiate");
-    negotiate.searchParams.set("negotiateVersion", "1");
-    const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(new Error("negotiate: no answer")), negotiateTimeout);
-    signal.addEventListener("abort", () => timeout.abort(signal.reason));
-    let answer;
-    try {
-      const res = await fetch(negotiate, { method: "POST", signal: timeout.signal });
-      if (!res.ok) throw new Error(`negotiate: ${res.status} ${res.statusText}`);
-      const body = await res.text();
-      answer = JSON.parse(body);
-      this.#note(`POST ${negotiate.pathname}${negotiate.search}`, body);
-    } finally {
-      clearTimeout(timer);
-    }
-    if (answer.error) throw new Error(`negotiate: ${answer.error}`);
-    const transports = /** @type {{ transport: string }[]} */ (answer.availableTransports ?? []);
-    if (!transports.some((t) => t.transport === "WebSockets")) throw new Error("negotiate: the hub offers no WebSockets");
-
-    const url = new URL(this.#url);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.searchParams.set("id", answer.connectionToken ?? answer.connectionId);
-    if (signal.aborted) throw signal.reason;
-    const socket = new WebSocket(url);
-    socket.binaryType = "arraybuffer";
-    /** @type {() => void} */
-    let giveUp = () => {};
-    try {
-      await new Promise((resolve, reject) => {
-        giveUp = () => reject(signal.reason);
-        signal.addEventListener("abort", giveUp);
-        socket.onopen = resolve;
-        socket.onclose = () => reject(new Error("the WebSocket does not open"));
-      });
-    } catch (err) {
-      socket.onclose = null;
-      socket.close();
-      throw err;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
-    }
-    this.#note("WebSocket open");
-    return socket;
   }
 
   /** @param {string} note @param {string} [raw] */

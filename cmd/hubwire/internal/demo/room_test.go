@@ -99,7 +99,7 @@ func TestSnapshotAndStrokesAreTheBoard(t *testing.T) {
 			done <- err
 		}()
 		boards := map[*hubtest.Client][]string{}
-		for len(done) == 0 && len(boards) < 60 { // people who come meanwhile
+		for len(done) == 0 && len(boards) < 25 { // people who come meanwhile
 			c := s.Dial(t, came.With(hubtest.Discard))
 			_, got := sit(t, c, "Attic")
 			boards[c] = got.Board
