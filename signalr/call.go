@@ -16,7 +16,8 @@ type call struct {
 	conn   *conn
 	id     []byte // the client's; what of it the answer needs
 	target string // as the client spelled it
-	inline [2][]byte
+	list   [2][]byte
+	inline [96]byte // the bytes of most calls, so that they take one allocation
 }
 
 // callCost is what a call that waits takes beside its bytes.
@@ -29,12 +30,15 @@ const maxUploads = 64
 // call starts a call. What it needs of the message is copied, once.
 func (c *conn) call(p *parser, size int) {
 	k := &call{conn: c}
-	buf := make([]byte, 0, len(p.id)+len(p.args))
+	buf := k.inline[:0]
+	if n := len(p.id) + len(p.args); n > len(k.inline) {
+		buf = make([]byte, 0, n)
+	}
 	buf = append(append(buf, p.id...), p.args...)
 	k.id = buf[:len(p.id):len(p.id)]
 	args := buf[len(p.id):]
-	list := k.inline[:0]
-	if len(p.list) > len(k.inline) {
+	list := k.list[:0]
+	if len(p.list) > len(k.list) {
 		list = make([][]byte, 0, len(p.list))
 	}
 	for _, s := range p.list {
@@ -48,7 +52,7 @@ func (c *conn) call(p *parser, size int) {
 	k.Args = wire.Values{Codec: c.hub.Codec(), List: list, Err: p.argsErr}
 	k.Stream = p.kind == streamInvocation
 	k.Headers = p.headers
-	k.Size = size + callCost + 24*max(0, len(list)-len(k.inline))
+	k.Size = size + callCost + 24*max(0, len(list)-len(k.list))
 	if len(p.id) > 0 {
 		if k.Stream {
 			k.ID = string(p.id)
@@ -98,9 +102,6 @@ func (k *call) Done(v any, err error) {
 	c := k.conn
 	if !k.Stream {
 		defer c.quieter()
-	}
-	for _, u := range k.Uploads {
-		u.Close() // the hub has, unless it never took the call
 	}
 	if c.quiet.Load() {
 		return

@@ -21,6 +21,7 @@ type ending struct {
 	cause     error  // for Disconnect
 	refusal   string // of the handshake, instead of a Close message
 	silent    bool   // nothing can be said
+	shutdown  bool   // the process may end as soon as the hub has
 }
 
 // settleTime is how long the reader, before it ends a connection, waits for the
@@ -34,7 +35,7 @@ func (c *conn) end(e *ending) {
 		c.settle()
 	}
 	if c.begin(e, false) {
-		c.finish(e)
+		c.finish(e, false)
 	}
 }
 
@@ -43,7 +44,7 @@ func (c *conn) endAside(e *ending) {
 	if c.begin(e, true) {
 		go func() { // ends with the Port, which waits a few seconds for calls at most
 			defer c.last.Done()
-			c.finish(e)
+			c.finish(e, true)
 		}()
 	}
 }
@@ -134,7 +135,7 @@ func (c *conn) endingFor(reason error, reconnect bool) *ending {
 	case reason == nil:
 		return &ending{reconnect: reconnect}
 	case errors.Is(reason, hubwire.ErrShutdown), errors.Is(reason, hubwire.ErrClosed):
-		return &ending{reconnect: true}
+		return &ending{reconnect: true, shutdown: true}
 	}
 	return &ending{text: c.errorText(reason), reconnect: reconnect, cause: reason, silent: errors.Is(reason, hubwire.ErrSlow)}
 }
@@ -151,7 +152,11 @@ func (c *conn) closedByClient(p *parser) {
 
 // finish goes through the end of a connection in the order of section 6.8: the
 // Close message, the end of the calls and Disconnect, the close frame.
-func (c *conn) finish(e *ending) {
+//
+// When the hub shuts down the close frame comes first, and the hub keeps the
+// connection until the client has answered, for a moment: once the last one has
+// ended the process may.
+func (c *conn) finish(e *ending, aside bool) {
 	c.mount.ticks.Remove(c)
 	if c.port == nil {
 		c.lastWords(e)
@@ -163,17 +168,46 @@ func (c *conn) finish(e *ending) {
 	} else if !c.said.Load() {
 		c.port.Control(c.closeMessage(e))
 	}
+	if e.shutdown && !silent {
+		c.sayClose()
+		if aside {
+			c.awaitServed()
+		}
+	}
 	c.endUploads()
 	c.port.Unblock()
 	c.port.End(e.cause)
 	c.forget()
-	if silent {
-		return
+	if !silent {
+		c.sayClose()
 	}
+}
+
+// sayClose begins the closing handshake, if nobody has.
+func (c *conn) sayClose() {
+	c.forget()
 	if !c.said.Swap(true) {
 		c.port.Control(wsconn.AppendClose(nil, wsconn.CloseNormal, ""))
 	}
 	c.ws.CloseSent(wsconn.CloseNormal)
+}
+
+// goodbyeTime is how long a shutdown waits for a client to take its leave.
+const goodbyeTime = 500 * time.Millisecond
+
+// awaitServed waits until the socket has been closed, for a moment.
+func (c *conn) awaitServed() {
+	served := make(chan struct{})
+	c.served.Store(&served)
+	if c.over.Load() {
+		return
+	}
+	timer := time.NewTimer(goodbyeTime)
+	defer timer.Stop()
+	select {
+	case <-served:
+	case <-timer.C:
+	}
 }
 
 // closeMessage is the hub's last message, framed.
@@ -216,6 +250,10 @@ func (c *conn) forget() {
 // serve is the connection's goroutine: it reads until the end.
 func (c *conn) serve() {
 	err := c.read()
+	c.over.Store(true)
+	if served := c.served.Load(); served != nil {
+		close(*served)
+	}
 	m := c.mount
 	c.end(&ending{silent: true, cause: c.cause(err)})
 	c.last.Wait()

@@ -60,6 +60,8 @@ func TestEndings(t *testing.T) {
 			_ = id
 		}, "", "*"},
 		{"shutdown (F8)", false, func(s *site, p *peer) {
+			p.call("1", "Nothing", "") // the hub has it
+			p.want(`{"type":3,"invocationId":"1","result":null}`)
 			go s.hub.Shutdown(context.Background()) // ends when the connection has
 		}, `{"type":7,"allowReconnect":true}`, ""},
 	} {
@@ -217,6 +219,37 @@ func TestCloseNotAnswered(t *testing.T) {
 		if d := time.Since(start); d != 5*time.Second {
 			t.Errorf("after %v", d)
 		}
+	})
+}
+
+// When the hub shuts down, all that there is to say has been said when Shutdown
+// returns; a client that does not answer does not hold it up for long.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newHub(t, nil)
+		s := serve(t, hub.Hub, nil)
+		p, q := s.connect("json"), s.connect("messagepack")
+		synctest.Wait() // until the hub has them
+		done := make(chan error)
+		start := time.Now()
+		go func() { done <- hub.Shutdown(t.Context()) }() // ends with Shutdown
+		p.want(`{"type":7,"allowReconnect":true}`)
+		p.wantClose(1000)
+		q.want("049307c0c3") // M32
+		if f := q.next(); f.op != 8 || string(f.payload) != "\x03\xe8" {
+			t.Errorf("%d %q", f.op, f.payload)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("after %v", d)
+		}
+		hub.wantGone(t, "")
+		hub.wantGone(t, "")
+		late := s.connect("json")
+		late.want(`{"type":7,"allowReconnect":true}`)
+		late.wantClose(1000)
 	})
 }
 

@@ -46,20 +46,23 @@ type conn struct {
 	phase  phase
 	wanted *ending // what waits for the reader, while joining
 
-	quiet   atomic.Bool  // nothing of calls is sent any more
-	lost    atomic.Bool  // the socket has failed
-	said    atomic.Bool  // our close frame is on its way
-	waits   atomic.Bool  // the reader waits for room: the client's clock stands still
-	armed   atomic.Bool  // the client has pinged
-	seen    atomic.Int64 // when the client was heard
-	pinged  int64        // when we pinged; the ticker's alone
-	running atomic.Int32 // ordinary calls that have not been answered
-	settled atomic.Pointer[chan struct{}]
-	last    sync.WaitGroup // the goroutine that ends the connection
+	quiet   atomic.Bool                   // nothing of calls is sent any more
+	lost    atomic.Bool                   // the socket has failed
+	said    atomic.Bool                   // our close frame is on its way
+	waits   atomic.Bool                   // the reader waits for room: the client's clock stands still
+	armed   atomic.Bool                   // the client has pinged
+	seen    atomic.Int64                  // when the client was heard
+	pinged  int64                         // when we pinged; the ticker's alone
+	running atomic.Int32                  // ordinary calls that have not been answered
+	settled atomic.Pointer[chan struct{}] // closed when running is 0; nil where nobody waits
+	over    atomic.Bool                   // the socket is closed
+	served  atomic.Pointer[chan struct{}] // closed when over is set; nil likewise
+	last    sync.WaitGroup                // the goroutine that ends the connection
 
-	up      sync.Mutex // guards the following
-	uploads map[string]*upload
-	kept    int // bytes of upload items that are not counted as waiting input
+	up        sync.Mutex // guards the following
+	uploads   map[uploadKey]*upload
+	displaced int // uploads whose id was taken over
+	kept      int // bytes of upload items that are not counted as waiting input
 }
 
 type phase uint8
@@ -98,8 +101,10 @@ func (c *conn) Write(p []byte) error {
 func (c *conn) Control(frame []byte) {
 	if frame[0]&0x0F == wsconn.OpClose {
 		c.quiet.Store(true)
-		c.said.Store(true)
 		c.forget()
+		if c.said.Swap(true) {
+			return // ours is on its way, and is answer enough
+		}
 	}
 	if c.port != nil {
 		c.port.Control(frame)

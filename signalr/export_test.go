@@ -146,3 +146,20 @@ const ConnSize = unsafe.Sizeof(conn{})
 
 // SettleTime is how long quick calls may answer before the end.
 const SettleTime = settleTime
+
+// A Reader reads messages of a protocol, as a connection does.
+type Reader struct {
+	hub protocol
+	p   *parser
+}
+
+func NewReader(name string) *Reader { return &Reader{protocolByName(name), new(parser)} }
+
+// Read reads one message.
+func (r *Reader) Read(b []byte) error {
+	body, size, err := r.hub.next(b, 0)
+	if err != nil || size == 0 {
+		return fmt.Errorf("%d of %d bytes: %w", size, len(b), err)
+	}
+	return r.hub.parse(r.p, body)
+}

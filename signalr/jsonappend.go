@@ -1,14 +1,33 @@
 package signalr
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/hubwire/hubwire/internal/jsonwire"
 )
 
 // The members of each message stand in the order in which .NET writes them.
 
 // AppendEvent appends an Invocation (J21, J22).
-func (*jsonProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error) {
+func (j *jsonProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error) {
+	return j.AppendEventHeaders(dst, name, callID, nil, args)
+}
+
+// AppendEventHeaders appends an Invocation with headers, for trace hooks.
+func (*jsonProtocol) AppendEventHeaders(dst []byte, name, callID string, headers map[string]string, args [][]byte) ([]byte, error) {
 	dst = append(dst, `{"type":1,`...)
+	if len(headers) > 0 {
+		dst = append(dst, `"headers":{`...)
+		for i, k := range sortedKeys(headers) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(jsonwire.AppendString(dst, k), ':')
+			dst = jsonwire.AppendString(dst, headers[k])
+		}
+		dst = append(dst, '}', ',')
+	}
 	if callID != "" {
 		dst = append(dst, `"invocationId":`...)
 		dst = jsonwire.AppendString(dst, callID)
@@ -25,6 +44,9 @@ func (*jsonProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte)
 	}
 	return append(dst, ']', '}', recordSeparator), nil
 }
+
+// sortedKeys makes the order of headers certain.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (j *jsonProtocol) appendItem(dst, id []byte, item any) ([]byte, error) {
 	dst = append(dst, `{"type":2,"invocationId":`...)

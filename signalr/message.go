@@ -27,7 +27,7 @@ const (
 // A protocol is one of the two hub protocols. Both are package variables, so
 // that they can be compared.
 type protocol interface {
-	wire.Protocol
+	wire.HeaderProtocol
 	// framing puts records into WebSocket messages.
 	framing() *framing
 	// next finds the first message in b, which begins with a message. size is

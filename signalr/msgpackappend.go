@@ -1,15 +1,33 @@
 package signalr
 
 import (
+	"maps"
+
 	"github.com/hubwire/hubwire/internal/msgpack"
 )
 
 // .NET writes an Invocation with six elements and a Close with three, always.
 
 // AppendEvent appends an Invocation (M22, M23).
-func (*msgpackProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error) {
+func (m *msgpackProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error) {
+	return m.AppendEventHeaders(dst, name, callID, nil, args)
+}
+
+// AppendEventHeaders appends an Invocation with headers, for trace hooks. Those
+// without name or value are left out: a reader would refuse them.
+func (*msgpackProtocol) AppendEventHeaders(dst []byte, name, callID string, headers map[string]string, args [][]byte) ([]byte, error) {
 	at := len(dst)
-	dst = append(dst, 0x96, byte(invocation), 0x80)
+	dst = append(dst, 0x96, byte(invocation))
+	if len(headers) > 0 {
+		headers = maps.Clone(headers)
+		maps.DeleteFunc(headers, func(k, v string) bool { return k == "" || v == "" })
+	}
+	dst = msgpack.AppendMapHeader(dst, len(headers))
+	if len(headers) > 0 {
+		for _, k := range sortedKeys(headers) {
+			dst = msgpack.AppendString(msgpack.AppendString(dst, k), headers[k])
+		}
+	}
 	if callID == "" {
 		dst = msgpack.AppendNil(dst)
 	} else {

@@ -15,14 +15,21 @@ import (
 // not read. The reader never waits for a handler (D 15).
 type upload struct {
 	conn *conn
-	id   string
 
 	// guarded by conn.up
+	key   uploadKey
 	items []uploadItem
 	head  int
 	over  bool // nothing comes any more
 	err   error
 	wake  chan struct{} // closed when something comes; nil where nobody waits
+}
+
+// An uploadKey names an upload of a connection: by its id, or, once another has
+// taken the id over, by a number too.
+type uploadKey struct {
+	id string
+	n  int
 }
 
 type uploadItem struct {
@@ -45,7 +52,7 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 	c.up.Lock()
 	defer c.up.Unlock()
 	if c.uploads == nil {
-		c.uploads = map[string]*upload{}
+		c.uploads = map[uploadKey]*upload{}
 	}
 	var surplus *upload
 	for i, id := range ids {
@@ -56,8 +63,13 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 			list = append(list, surplus)
 			continue
 		}
-		u := &upload{conn: c, id: string(id)}
-		c.uploads[u.id] = u
+		u := &upload{conn: c, key: uploadKey{id: string(id)}}
+		if old := c.uploads[u.key]; old != nil {
+			c.displaced++
+			old.key.n = c.displaced
+			c.uploads[old.key] = old
+		}
+		c.uploads[u.key] = u
 		list = append(list, u)
 	}
 	return list
@@ -67,7 +79,7 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 func (c *conn) upload(id []byte) *upload {
 	c.up.Lock()
 	defer c.up.Unlock()
-	return c.uploads[string(id)]
+	return c.uploads[uploadKey{id: string(id)}]
 }
 
 // endUploads fails all uploads: the connection has ended.
@@ -119,8 +131,8 @@ func (u *upload) endLocked(err error) {
 		return
 	}
 	u.over, u.err = true, err
-	if c := u.conn; c.uploads[u.id] == u {
-		delete(c.uploads, u.id)
+	if c := u.conn; c.uploads[u.key] == u {
+		delete(c.uploads, u.key)
 	}
 	u.wakeLocked()
 }
@@ -140,8 +152,7 @@ func (u *upload) Close() {
 	held := u.dropLocked()
 	c.up.Unlock()
 	if held > 0 {
-		// The hub may call Close with its own lock on what Free counts.
-		go c.port.Free(held) // ends at once
+		c.port.Free(held)
 	}
 }
 
@@ -219,6 +230,8 @@ func (u *upload) decode(raw []byte, into any) error {
 	u.err = failure // whatever else came of the stream
 	held := u.dropLocked()
 	u.conn.up.Unlock()
-	u.conn.port.Free(held)
+	if held > 0 {
+		u.conn.port.Free(held)
+	}
 	return failure
 }
