@@ -1,0 +1,47 @@
+package client_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain fails if a goroutine of a test is left behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopPeers()
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+	if code == 0 {
+		if left := leaked(); left != "" {
+			fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leaked returns the stacks of the goroutines that are left once they have had
+// time to end: those of net/http too, as Close closes what it opened.
+func leaked() string {
+	var left []string
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		buf := make([]byte, 1<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		left = left[:0]
+		for _, g := range strings.Split(string(buf), "\n\n")[1:] {
+			if !strings.Contains(g, "os/signal") && !strings.Contains(g, "runtime.ensureSigM") && !strings.Contains(g, "testing.(*F).Fuzz") {
+				left = append(left, g)
+			}
+		}
+		if len(left) == 0 {
+			return ""
+		}
+	}
+	return strings.Join(left, "\n\n")
+}
