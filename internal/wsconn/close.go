@@ -57,44 +57,54 @@ func (c *Conn) halfClose() {
 var past = time.Unix(1, 0)
 
 // Abort ends the connection without a word: Serve ends, and with it every
-// Write. It does not wait, and may be called more than once. The socket is
-// closed by Serve's goroutine alone, so that its descriptor cannot mean another
-// connection while somebody writes.
+// Write. It does not wait, and may be called more than once. A peer that has not
+// taken all that was written is reset. The socket is closed by Serve's goroutine
+// alone, so that its descriptor cannot mean another connection while somebody
+// writes.
 func (c *Conn) Abort() {
 	c.mu.Lock()
 	again := c.has(aborted | closed)
 	c.setLocked(aborted)
+	reset := c.undeliveredLocked()
 	if c.fd >= 0 {
 		shutdown(int(c.fd))
 		c.fd = -1
 	}
 	c.mu.Unlock()
 	if !c.direct && !again {
-		// A net.Conn is closed safely by anyone. That of TLS would wait to say
-		// goodbye, so what is beneath it is closed.
-		beneath(c.nc).Close()
+		// A net.Conn is closed safely by anyone.
+		closeBeneath(c.nc, reset)
 	}
+}
+
+// undeliveredLocked reports whether the peer does not read. Then the connection
+// ends with a reset, lest the kernel go on offering what it holds for minutes.
+func (c *Conn) undeliveredLocked() bool {
+	return c.has(aborted) && c.behind || c.has(closing) && !c.has(sent) || c.has(timedOut)
 }
 
 // close closes the socket. Only Serve calls it, last.
 func (c *Conn) close() {
 	c.mu.Lock()
-	undelivered := c.has(closing) && !c.has(sent)
+	reset := c.undeliveredLocked()
 	c.setLocked(closed)
 	c.fd = -1
 	c.owed = nil
 	c.mu.Unlock()
-	if undelivered || c.has(timedOut) {
-		// The peer does not read: the kernel shall not go on trying for
-		// minutes, nor TLS wait to say goodbye.
-		b := beneath(c.nc)
-		if t, ok := b.(*net.TCPConn); ok {
-			t.SetLinger(0)
-		}
-		b.Close()
+	if reset {
+		closeBeneath(c.nc, reset)
 	}
 	c.nc.Close()
 	c.drop()
+}
+
+// closeBeneath closes nc, or what carries it: TLS would wait to say goodbye.
+func closeBeneath(nc net.Conn, reset bool) {
+	nc = beneath(nc)
+	if t, ok := nc.(*net.TCPConn); ok && reset {
+		t.SetLinger(0)
+	}
+	nc.Close()
 }
 
 // beneath is the connection that carries nc, if nc says so (TLS does).

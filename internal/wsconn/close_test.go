@@ -346,6 +346,40 @@ func TestAbort(t *testing.T) {
 	})
 }
 
+// Row 52: a client that does not read until its end. What the kernel holds for it
+// is thrown away, and not offered for minutes.
+func TestUndeliveredIsReset(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg *wsconn.Config) {
+		t.Run("aborted", func(t *testing.T) { undelivered(t, cfg, false) })
+		t.Run("while a close frame waits", func(t *testing.T) { undelivered(t, cfg, true) })
+	})
+}
+
+func undelivered(t *testing.T, cfg *wsconn.Config, closing bool) {
+	s := serve(t, &server{cfg: cfg})
+	p := dial(t, s)
+	c := <-s.conns
+	end := make(chan error, 1)
+	go func() { // ends with Abort
+		for {
+			if err := c.Write(make([]byte, 1<<20)); err != nil {
+				end <- err
+				return
+			}
+		}
+	}()
+	waits(t, "wsconn.(*Conn).Write")
+	if closing {
+		c.CloseSent(1000)
+	}
+	c.Abort()
+	<-end
+	s.end(t)
+	if _, err := io.Copy(io.Discard, p.Conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client's end: %v", err)
+	}
+}
+
 func TestTryWriteDoesNotWait(t *testing.T) {
 	s := serve(t, &server{cfg: &wsconn.Config{SendBuffer: 32 << 10}})
 	p := dial(t, s)

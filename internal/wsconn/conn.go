@@ -62,12 +62,13 @@ type Handler interface {
 // together are a sequence of whole, unmasked frames; where one write ends does
 // not matter.
 type Conn struct {
-	mu    sync.Mutex // guards the following, until the blank line
-	fd    int32      // the descriptor while it may be written to; -1: ordinary path, aborted or closed
-	state atomic.Uint32
-	out   outgoing
-	pongs uint8  // pongs given to Control that have not left
-	owed  []byte // the pong to the newest ping, while too many of them have not left
+	mu     sync.Mutex // guards the following, until the blank line
+	fd     int32      // the descriptor while it may be written to; -1: ordinary path, aborted or closed
+	state  atomic.Uint32
+	out    outgoing
+	pongs  uint8  // pongs given to Control that have not left
+	behind bool   // the kernel has not taken all that was to be written
+	owed   []byte // the pong to the newest ping, while too many of them have not left
 
 	nc     net.Conn
 	direct bool // reads and writes go by the descriptor

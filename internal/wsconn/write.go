@@ -13,13 +13,14 @@ import (
 func (c *Conn) TryWrite(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fd < 0 || c.has(sent) {
-		return 0, c.unwritableLocked()
-	}
-	if len(p) == 0 {
+	switch {
+	case c.has(sent | aborted | closed):
+		return 0, errClosed
+	case c.fd < 0 || len(p) == 0:
 		return 0, nil
 	}
 	n, err := tryWrite(int(c.fd), p)
+	c.behind = n < len(p)
 	c.wroteLocked(p[:n])
 	c.overLocked()
 	if err != nil {
@@ -28,24 +29,22 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
-// unwritableLocked is why TryWrite and Write cannot write; nil on the ordinary
-// path of an open connection.
-func (c *Conn) unwritableLocked() error {
-	if c.has(sent | aborted | closed) {
-		return fmt.Errorf("wsconn: write: %w", net.ErrClosed)
-	}
-	return nil
-}
+var errClosed = fmt.Errorf("wsconn: write: %w", net.ErrClosed)
 
 // Write writes all of p, and waits while the kernel does not take it. Abort and
 // the end of Serve end it. p is not kept.
 func (c *Conn) Write(p []byte) error {
+	c.mu.Lock()
 	if c.has(sent | aborted | closed) {
-		return fmt.Errorf("wsconn: write: %w", net.ErrClosed)
+		c.mu.Unlock()
+		return errClosed
 	}
+	c.behind = len(p) > 0
+	c.mu.Unlock()
 	for len(p) > 0 {
 		n, err := c.nc.Write(p)
 		c.mu.Lock()
+		c.behind = err != nil
 		c.wroteLocked(p[:n])
 		half := c.overLocked()
 		// The pong that waited for its predecessors to leave.
@@ -55,6 +54,7 @@ func (c *Conn) Write(p []byte) error {
 		} else if c.owed != nil {
 			c.owed = nil
 			c.pongs++
+			c.behind = true
 		}
 		c.mu.Unlock()
 		if half {
