@@ -21,11 +21,13 @@ type calls struct {
 	mu        sync.Mutex // guards the following
 	head      *Call
 	tail      *Call
-	free      int    // places
-	spawned   bool   // a worker is on its way to its call
-	worker    func() // Conn.work
-	input     int    // bytes of input that waiting calls and uploads hold
-	held      int    // bytes that calls hold which run without a place
+	free      int       // places
+	spawned   bool      // a worker is on its way to its call
+	pass      func()    // of Port.Turns
+	turn      *turnSlot // the reader runs a call, and has not given up reading
+	worker    func()    // Conn.work
+	input     int       // bytes of input that waiting calls and uploads hold
+	held      int       // bytes that calls hold which run without a place
 	active    map[*Call]struct{}
 	one       *Call // the only active call, so that most connections need no map
 	streams   map[string]*Call
@@ -122,7 +124,9 @@ func (c *Conn) startLocked(call *Call) {
 	}
 	t.tail = call
 	t.waiting.Add(1)
-	c.spawnLocked()
+	if t.pass == nil || t.turn != nil {
+		c.spawnLocked()
+	}
 }
 
 // spawnLocked starts a worker where the call that waits in front may start. One
@@ -203,7 +207,15 @@ func (c *Conn) work() {
 	t := &c.calls
 	t.mu.Lock()
 	t.spawned = false
-	for call := c.nextLocked(); call != nil; call = c.nextLocked() {
+	for {
+		if t.turn != nil && t.head != nil && !t.head.ordinary() {
+			c.spawnLocked() // a stream lasts, and is not for the reader
+			break
+		}
+		call := c.nextLocked()
+		if call == nil {
+			break
+		}
 		t.mu.Unlock()
 		c.run(call)
 		t.mu.Lock()

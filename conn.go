@@ -38,6 +38,8 @@ type Conn struct {
 	ctx   callCtx
 	calls calls
 
+	turnHint uint8 // where in Hub.turns to look for room first
+
 	asking  atomic.Bool // Connect has returned: the client can be asked
 	counted atomic.Bool // the end of the connection was counted, or was not the hub's
 	once    bool        // lives as long as one call (D 9)

@@ -24,7 +24,10 @@ type callKey struct{}
 
 func (c *callCtx) Deadline() (time.Time, bool) { return c.base.Deadline() }
 
+// Done is how a handler waits for the end of its context, so what waits for the
+// handler is told first.
 func (c *callCtx) Done() <-chan struct{} {
+	c.call.waits()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {

@@ -33,6 +33,7 @@ type Hub struct {
 	frozen   atomic.Bool
 
 	questions atomic.Uint64 // ids of questions to clients
+	opened    atomic.Uint32 // connections that ever were
 	asks      asks
 
 	inUse atomic.Pointer[[]wire.Protocol] // protocols of the connections there are
@@ -49,6 +50,8 @@ type Hub struct {
 	users   map[string]*target
 
 	remote *remote // nil without a backplane
+
+	turns turns
 }
 
 // New makes a hub. A nil opts means the defaults. It panics with a sentence for
@@ -155,6 +158,7 @@ func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	c.shard = h.shards[shardOf(id, len(h.shards))]
 	c.ctx.base = context.WithoutCancel(ctx)
 	c.calls.free = h.opts.ParallelCalls
+	c.turnHint = uint8(h.opened.Add(1))
 	if err := h.insert(c); err != nil {
 		return nil, err
 	}
@@ -288,6 +292,10 @@ func (h *Hub) remove(c *Conn) {
 	delete(h.conns, c.id)
 	h.useLocked(c.protocol, -1)
 	h.count("connections", c.req.Wire, -1)
+	if len(h.conns) == 0 && h.turns.stop != nil {
+		close(h.turns.stop)
+		h.turns.stop = nil
+	}
 	if len(h.conns) == 0 && h.emptied != nil {
 		close(h.emptied)
 		h.emptied = nil

@@ -32,6 +32,7 @@ const settleTime = 50 * time.Millisecond
 // end ends the connection. It is the reader's.
 func (c *conn) end(e *ending) {
 	if c.port != nil && !e.silent {
+		c.port.Kick() // what came in front of the end
 		c.settle()
 	}
 	if c.begin(e, false) {
@@ -250,6 +251,9 @@ func (c *conn) forget() {
 // serve is the connection's goroutine: it reads until the end.
 func (c *conn) serve() {
 	err := c.read()
+	if err == wsconn.ErrPassed {
+		return
+	}
 	c.over.Store(true)
 	if served := c.served.Load(); served != nil {
 		close(*served)

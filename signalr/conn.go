@@ -158,7 +158,13 @@ func (c *conn) Idle() error {
 		c.parser.release()
 		c.parser = nil
 	}
-	if c.port != nil && c.port.Full() {
+	if c.port == nil {
+		return nil
+	}
+	if !c.port.Turn() {
+		return wsconn.ErrPassed
+	}
+	if c.port.Full() {
 		c.waits.Store(true)
 		c.port.Wait()
 		c.heard()
@@ -247,6 +253,12 @@ func (c *conn) shake(record []byte) bool {
 	return c.join()
 }
 
+// pass makes another goroutine the reader: this one runs a call that waits.
+func (c *conn) pass() {
+	c.ws.Pass()
+	go c.serve() // ends when the connection has ended, or with its own pass
+}
+
 // join enters the hub, which runs Connect, and reports whether the connection
 // goes on.
 func (c *conn) join() bool {
@@ -268,6 +280,7 @@ func (c *conn) join() bool {
 		return false
 	}
 	c.parser.wantHeaders = port.Headers()
+	port.Turns(c.pass)
 	c.pinged = m.ticks.Now()
 	c.heard()
 	m.ticks.Add(c)

@@ -55,8 +55,8 @@ type Handler interface {
 
 // A Conn is the server's end of one WebSocket.
 //
-// One goroutine runs Serve, which must be called exactly once, after an Abort
-// too: it alone closes the socket. TryWrite, Write, CloseSent and Abort may be
+// One goroutine runs Serve, which must be called exactly once (but for Pass),
+// after an Abort too: it alone closes the socket. TryWrite, Write, CloseSent and Abort may be
 // called by any goroutine at any time; bytes written by TryWrite and Write at
 // the same time would mix, so those two take turns. The bytes of all writes
 // together are a sequence of whole, unmasked frames; where one write ends does
@@ -72,6 +72,8 @@ type Conn struct {
 
 	nc     net.Conn
 	direct bool // reads and writes go by the descriptor
+
+	owner atomic.Uint32 // counts the calls of Pass
 
 	in    incoming // the reader's alone, as the rest
 	buf   *buffer  // where the last read went

@@ -27,6 +27,16 @@ func (c *Conn) drop() {
 	}
 }
 
+// ErrPassed is returned by a Serve whose connection Pass gave to another.
+var ErrPassed = errors.New("wsconn: another goroutine reads")
+
+// Pass lets another goroutine call Serve and go on reading, while the Serve that
+// runs now is still in its handler's Idle. That Serve touches the connection no
+// more: it returns ErrPassed when Idle returns, or vanishes with its goroutine.
+// Pass may be called once for each Serve, from any goroutine; the new Serve must
+// come after it.
+func (c *Conn) Pass() { c.owner.Add(1) }
+
 // Serve reads until the connection ends, and then closes it. It runs on a
 // goroutine of its own, started after the HTTP handler has returned or just
 // before, and returns
@@ -46,7 +56,12 @@ func (c *Conn) drop() {
 // end; h knows of the closing before, by the close frame that Control gets, or
 // because it sent one. A panic of h passes through and closes the connection.
 func (c *Conn) Serve(h Handler) error {
-	defer c.close()
+	owner := c.owner.Load()
+	defer func() {
+		if c.owner.Load() == owner {
+			c.close()
+		}
+	}()
 	var (
 		raw   syscall.RawConn
 		ready func(uintptr) bool
@@ -71,6 +86,9 @@ func (c *Conn) Serve(h Handler) error {
 			continue // discarded until the end of input
 		}
 		v, err := c.consume(h, p)
+		if c.owner.Load() != owner {
+			return ErrPassed
+		}
 		if v == nothing {
 			continue
 		}
