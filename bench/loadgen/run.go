@@ -78,9 +78,7 @@ func run(cfg *config) (*result, error) {
 		}
 	}
 	if cfg.Scenario != "idle" {
-		if err := w.measureLoad(r, base); err != nil {
-			return nil, err
-		}
+		err = w.measureLoad(r, base)
 	}
 	r.Stalled = len(slow)
 	for _, c := range slow {
@@ -93,7 +91,7 @@ func run(cfg *config) (*result, error) {
 		r.FirstErr = (*e).Error()
 	}
 	r.RSS = mustSample(cfg.PID).RSS
-	return r, nil
+	return r, err
 }
 
 // measureIdle reads the memory before any load, with the loop running (it

@@ -115,8 +115,11 @@ func TestPickScenarios(t *testing.T) {
 			t.Errorf("%q: %v, %v", c.in, names, err)
 		}
 	}
-	if _, err := pickScenarios(checkScenarios); err != nil {
-		t.Error(err)
+	o := &options{check: true}
+	o.applyCheck()
+	got, err := pickScenarios(o.scenarios)
+	if err != nil || len(got) != 10 {
+		t.Errorf("-check runs %d scenarios, %v", len(got), err)
 	}
 	for _, x := range targets {
 		if findScenario(x.scenario) == nil {

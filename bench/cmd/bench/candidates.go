@@ -74,10 +74,6 @@ var allCandidates = []*candidate{
 	{name: "socketio", server: socketioServer, proto: "socketio", path: "/bench/", about: "socket.io on Node"},
 }
 
-// checkCandidates are those that -check needs, and those that it takes along
-// where they are.
-var checkCandidates = []string{"floor", "barews", "hubwire", "aspnet"}
-
 // peersDir is where the real .NET programs are.
 func peersDir() string {
 	if d := os.Getenv("HUBWIRE_PEERS_DIR"); d != "" {

@@ -79,17 +79,18 @@ func run(ctx context.Context, o *options) error {
 		o.headroom = 1
 	}
 	rep := &report{}
+	var failed error
 	if o.from != "" {
 		for _, name := range strings.Split(o.from, ",") {
 			if err := rep.load(name); err != nil {
 				return err
 			}
 		}
-	} else if err := measure(ctx, o, rep); err != nil {
-		return err
+	} else if failed = measure(ctx, o, rep); len(rep.Measurements) == 0 {
+		return failed
 	}
-	rep.print(os.Stdout, o.headroom)
-	return rep.verdict(o)
+	rep.print(os.Stdout, o.headroom) // what there is, where the run was interrupted
+	return errors.Join(failed, rep.verdict(o))
 }
 
 // measure builds, runs and saves.

@@ -29,9 +29,7 @@ type runner struct {
 // scenario runs all rounds of one scenario. The servers run side by side for
 // all of it, idle but for their turn, unless the scenario wants fresh ones.
 func (r *runner) scenario(ctx context.Context, s *scenario, cands []*candidate) error {
-	if s.only != nil {
-		cands = slices.DeleteFunc(slices.Clone(cands), func(c *candidate) bool { return !slices.Contains(s.only, c.name) })
-	}
+	cands, rounds := r.o.plan(s, cands)
 	if len(cands) == 0 {
 		return nil
 	}
@@ -57,7 +55,7 @@ func (r *runner) scenario(ctx context.Context, s *scenario, cands []*candidate) 
 	if s.fresh {
 		first = 1
 	}
-	for round := first; round <= r.o.rounds; round++ {
+	for round := first; round <= rounds; round++ {
 		order := slices.Clone(cands)
 		r.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		fmt.Fprintf(os.Stderr, "%s  %s round %d:", time.Now().Format("15:04:05"), s.name, round)

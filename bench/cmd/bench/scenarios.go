@@ -32,10 +32,14 @@ type scenario struct {
 	fresh   bool   // a new process for each measurement
 	full    bool   // part of the full run
 	only    []string
+
+	// What -check runs: so many rounds (0: none) of these candidates.
+	checkRounds int
+	checkOnly   []string
 }
 
 // allScenarios are the tables, in order.
-var allScenarios = makeScenarios()
+var allScenarios = inCheck(makeScenarios())
 
 func makeScenarios() (all []*scenario) {
 	for _, conns := range []int{1000, 5000} {
@@ -99,24 +103,58 @@ func makeScenarios() (all []*scenario) {
 	return all
 }
 
-// checkScenarios are those of -check.
-const checkScenarios = "broadcast/1000/1,broadcast/1000/16,broadcast/1000/64,broadcast/5000/1,echo/100/1,echo/100/8,memory/5000,stalled/100,latency/broadcast,gather/200/64"
+// inCheck marks scenarios for -check: those that decide a target, with no more
+// candidates than the target needs. Memory and sizes do not vary: one round.
+func inCheck(all []*scenario) []*scenario {
+	for _, c := range []struct {
+		names, only string
+		rounds      int
+	}{
+		{"broadcast/1000/1 broadcast/1000/16 broadcast/1000/64 broadcast/5000/1 latency/broadcast", "floor hubwire", 3},
+		{"echo/100/1 echo/100/8", "barews hubwire aspnet", 3},
+		{"memory/5000", "hubwire", 1},
+		{"stalled/100", "hubwire", 3},
+		{"gather/200/64", "hubwire hubwire-msgpack", 1},
+	} {
+		for _, s := range all {
+			if slices.Contains(strings.Fields(c.names), s.name) {
+				s.checkRounds, s.checkOnly = c.rounds, strings.Fields(c.only)
+			}
+		}
+	}
+	return all
+}
 
 // applyCheck sets what -check means, where the command line does not say
 // otherwise.
 func (o *options) applyCheck() {
-	if o.rounds == 5 {
-		o.rounds = 3
-	}
 	if o.scenarios == "" {
-		o.scenarios = checkScenarios
+		var names []string
+		for _, s := range allScenarios {
+			if s.checkRounds > 0 {
+				names = append(names, s.name)
+			}
+		}
+		o.scenarios = strings.Join(names, ",")
 	}
 	if o.candidates == "" {
-		o.candidates = strings.Join(checkCandidates, ",")
+		o.candidates = "floor,barews,hubwire,hubwire-msgpack,aspnet"
 	}
 	if o.headroom == 0 {
 		o.headroom = 1.25
 	}
+}
+
+// plan is who takes part in a scenario, and for how many rounds.
+func (o *options) plan(s *scenario, cands []*candidate) ([]*candidate, int) {
+	only, rounds := s.only, o.rounds
+	if o.check && s.checkRounds > 0 {
+		only, rounds = s.checkOnly, s.checkRounds
+	}
+	if only == nil {
+		return cands, rounds
+	}
+	return slices.DeleteFunc(slices.Clone(cands), func(c *candidate) bool { return !slices.Contains(only, c.name) }), rounds
 }
 
 // words makes arguments of words and numbers.

@@ -123,6 +123,9 @@ func (rep *report) printTargets(w io.Writer, headroom float64) {
 func (rep *report) verdict(o *options) error {
 	var bad []string
 	for _, m := range rep.Measurements {
+		if m.Round == 0 {
+			continue
+		}
 		switch m.Candidate {
 		case "floor", "barews", "hubwire", "hubwire-msgpack":
 			if m.Error != "" {
