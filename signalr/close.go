@@ -121,8 +121,8 @@ func (c *conn) name() string {
 	return ""
 }
 
-// Close ends the connection for the hub.
-func (c *conn) Close(reason error, reconnect bool) {
+// close ends the connection for the hub.
+func (c *conn) close(reason error, reconnect bool) {
 	if c.lost.Load() {
 		c.endAside(&ending{silent: true})
 		return
@@ -152,10 +152,10 @@ func (c *conn) closedByClient(p *parser) {
 }
 
 // finish goes through the end of a connection in the order of section 6.8: the
-// Close message, the end of the calls and Disconnect, the close frame.
+// Close message, the end of the calls and Disconnect, the transport's last word.
 //
-// When the hub shuts down the close frame comes first, and the hub keeps the
-// connection until the client has answered, for a moment: once the last one has
+// When the hub shuts down the last word comes first, and the hub keeps the
+// connection until the transport has ended, for a moment: once the last one has
 // ended the process may.
 func (c *conn) finish(e *ending, aside bool) {
 	c.mount.ticks.Remove(c)
@@ -165,7 +165,7 @@ func (c *conn) finish(e *ending, aside bool) {
 	}
 	silent := e.silent || c.lost.Load()
 	if silent {
-		c.ws.Abort()
+		c.t.abort()
 	} else if !c.said.Load() {
 		c.port.Control(c.closeMessage(e))
 	}
@@ -184,36 +184,37 @@ func (c *conn) finish(e *ending, aside bool) {
 	}
 }
 
-// sayClose begins the closing handshake, if nobody has.
+// sayClose lets the transport go, if nobody has.
 func (c *conn) sayClose() {
 	c.forget()
-	if !c.said.Swap(true) {
-		c.port.Control(wsconn.AppendClose(nil, wsconn.CloseNormal, ""))
+	said := c.said.Swap(true)
+	c.t.leave()
+	if !said {
+		c.port.Control(c.t.bye())
 	}
-	c.ws.CloseSent(wsconn.CloseNormal)
 }
 
 // goodbyeTime is how long a shutdown waits for a client to take its leave.
 const goodbyeTime = 500 * time.Millisecond
 
-// awaitServed waits until the socket has been closed, for a moment.
+// awaitServed waits until the transport has ended, for a moment.
 func (c *conn) awaitServed() {
-	served := make(chan struct{})
-	c.served.Store(&served)
-	if c.over.Load() {
+	gone := make(chan struct{})
+	c.gone.Store(&gone)
+	if c.served.Load() {
 		return
 	}
 	timer := time.NewTimer(goodbyeTime)
 	defer timer.Stop()
 	select {
-	case <-served:
+	case <-gone:
 	case <-timer.C:
 	}
 }
 
 // closeMessage is the hub's last message, framed.
 func (c *conn) closeMessage(e *ending) []byte {
-	return c.Framing().Append(nil, []wire.Record{{Bytes: c.hub.appendClose(nil, e.text, e.reconnect)}})
+	return c.framed().Append(nil, []wire.Record{{Bytes: c.hub.appendClose(nil, e.text, e.reconnect)}})
 }
 
 // lastWords ends a connection that the hub does not know: it is the only one who
@@ -221,24 +222,27 @@ func (c *conn) closeMessage(e *ending) []byte {
 func (c *conn) lastWords(e *ending) {
 	c.forget()
 	if e.silent {
-		c.ws.Abort()
+		c.t.abort()
 		return
 	}
 	var b []byte
 	if e.refusal != "" {
-		b = wsconn.AppendFrame(nil, true, appendHandshakeError(nil, e.refusal))
+		b = c.framed().Append(nil, []wire.Record{{Bytes: appendHandshakeError(nil, e.refusal)}})
 		c.mount.hubOpts.Logger.Debug("signalr: handshake refused", "hub", c.mount.hubOpts.Name, "err", e.refusal)
 	} else {
 		b = c.closeMessage(e)
 	}
-	b = wsconn.AppendClose(b, wsconn.CloseNormal, "")
+	b = append(b, c.t.bye()...)
 	c.said.Store(true)
 	// A client that does not read shall not hold the goroutine up.
-	stuck := time.AfterFunc(wsconn.CloseTimeout, c.ws.Abort)
-	_ = c.ws.Write(b) // a socket that has failed is noticed by its reader
+	stuck := time.AfterFunc(lastWait, c.t.abort)
+	c.t.leave()
+	_ = c.t.Write(b) // a transport that has failed is noticed by its reader
 	stuck.Stop()
-	c.ws.CloseSent(wsconn.CloseNormal)
 }
+
+// lastWait is how long a client may take for the last words.
+const lastWait = 5 * time.Second
 
 // forget makes the connection's token unknown, before the client can see that
 // the connection has ended.
@@ -248,15 +252,12 @@ func (c *conn) forget() {
 	}
 }
 
-// serve is the connection's goroutine: it reads until the end.
-func (c *conn) serve() {
-	err := c.read()
-	if err == wsconn.ErrPassed {
-		return
-	}
-	c.over.Store(true)
-	if served := c.served.Load(); served != nil {
-		close(*served)
+// over is the end of the connection: the transport has ended, with err if
+// nobody had announced it.
+func (c *conn) over(err error) {
+	c.served.Store(true)
+	if gone := c.gone.Load(); gone != nil {
+		close(*gone)
 	}
 	m := c.mount
 	c.end(&ending{silent: true, cause: c.cause(err)})
@@ -273,16 +274,16 @@ func (c *conn) serve() {
 	m.conns.Add(-1)
 }
 
-// read runs the WebSocket. A panic, which would be a fault of this package,
-// ends the connection alone.
-func (c *conn) read() (err error) {
+// safely runs the reader. A panic, which would be a fault of this package, ends
+// the connection alone.
+func (c *conn) safely(read func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("signalr: panic: %v", v)
 			c.mount.hubOpts.Logger.Error("signalr: reader panics", "hub", c.mount.hubOpts.Name, "conn", c.name(), "err", err, "stack", string(debug.Stack()))
 		}
 	}()
-	return c.ws.Serve(c)
+	return read()
 }
 
 // cause is what Disconnect is told of an end of input that nobody announced.

@@ -8,12 +8,10 @@ import (
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/ticker"
-	"github.com/hubwire/hubwire/internal/wsconn"
 	"github.com/hubwire/hubwire/wire"
 )
 
-// A conn is one SignalR connection over a WebSocket: the hub's [wire.Link] and
-// the socket's wsconn.Handler.
+// A conn is one SignalR connection, whatever its transport.
 //
 // Its phases, and who may write in each:
 //
@@ -23,15 +21,16 @@ import (
 //	         Whoever wants to end the connection leaves word for the reader.
 //	open     The hub writes. The reader, the clock, the hub and calls that
 //	         cannot send their result may end the phase.
-//	closing  One goroutine says the last words, ends the Port and begins the
-//	         closing handshake: the reader's own, if it was the reader that
-//	         ended it, else one made for it.
+//	closing  One goroutine says the last words, ends the Port and lets the
+//	         transport go: the reader's own, if it was the reader that ended
+//	         it, else one made for it.
 //
-// serve owns the socket and waits for the goroutine of the last phase.
+// The reader is the goroutine that gives what the client sends to data and idle.
+// over waits for the goroutine of the last phase.
 type conn struct {
 	ticker.Slot
 	mount   *mount
-	ws      *wsconn.Conn
+	t       transport
 	port    *hubwire.Port // set while joining, unchanged then
 	hub     protocol      // set when the handshake is done, unchanged then
 	opening *opening      // nil once open
@@ -47,16 +46,16 @@ type conn struct {
 	wanted *ending // what waits for the reader, while joining
 
 	quiet   atomic.Bool                   // nothing of calls is sent any more
-	lost    atomic.Bool                   // the socket has failed
-	said    atomic.Bool                   // our close frame is on its way
+	lost    atomic.Bool                   // the transport has failed
+	said    atomic.Bool                   // the transport's last word is on its way
 	waits   atomic.Bool                   // the reader waits for room: the client's clock stands still
 	armed   atomic.Bool                   // the client has pinged
 	seen    atomic.Int64                  // when the client was heard
 	pinged  int64                         // when we pinged; the ticker's alone
 	running atomic.Int32                  // ordinary calls that have not been answered
 	settled atomic.Pointer[chan struct{}] // closed when running is 0; nil where nobody waits
-	over    atomic.Bool                   // the socket is closed
-	served  atomic.Pointer[chan struct{}] // closed when over is set; nil likewise
+	served  atomic.Bool                   // the transport has ended
+	gone    atomic.Pointer[chan struct{}] // closed when served is set; nil likewise
 	last    sync.WaitGroup                // the goroutine that ends the connection
 
 	up        sync.Mutex // guards the following
@@ -75,59 +74,20 @@ const (
 	closing
 )
 
-// Framing is how records are put on the socket.
-func (c *conn) Framing() wire.Framing { return c.hub.framing() }
+// framed is how records are put on the transport.
+func (c *conn) framed() *framed { return c.t.framings().of(c.hub) }
 
-// TryWrite writes what the socket takes.
-func (c *conn) TryWrite(p []byte) (int, error) {
-	n, err := c.ws.TryWrite(p)
-	if err != nil {
-		c.lost.Store(true)
-	}
-	return n, err
-}
-
-// Write writes all of p.
-func (c *conn) Write(p []byte) error {
-	err := c.ws.Write(p)
-	if err != nil {
-		c.lost.Store(true)
-	}
-	return err
-}
-
-// Control sends a frame of the WebSocket's own: a pong, or the answer to the
-// client's close frame, behind which nothing is sent.
-func (c *conn) Control(frame []byte) {
-	if frame[0]&0x0F == wsconn.OpClose {
-		c.quiet.Store(true)
-		c.forget()
-		if c.said.Swap(true) {
-			return // ours is on its way, and is answer enough
-		}
-	}
-	if c.port != nil {
-		c.port.Control(frame)
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase == shaking || c.said.Load() {
-		_ = c.ws.Write(frame) // a socket that has failed is noticed by its reader
-	}
-}
-
-// Data takes what the client sends: a stream of bytes, however it is cut.
-func (c *conn) Data(p []byte, _, _ bool) error {
+// data takes what the client sends: a stream of bytes, however it is cut.
+func (c *conn) data(p []byte) {
 	if len(p) == 0 || c.quiet.Load() {
-		return nil
+		return
 	}
 	if c.part == nil {
 		rest := c.consume(p)
 		if len(rest) > 0 && !c.quiet.Load() {
 			c.part = bytes.Clone(rest)
 		}
-		return nil
+		return
 	}
 	c.part = appendBounded(c.part, p, c.mount.opts.MaxMessage)
 	rest := c.consume(c.part)
@@ -137,7 +97,6 @@ func (c *conn) Data(p []byte, _, _ bool) error {
 	case len(rest) < len(c.part):
 		c.part = bytes.Clone(rest)
 	}
-	return nil
 }
 
 // appendBounded grows by doubling, but not far beyond what a message may have.
@@ -152,17 +111,18 @@ func appendBounded(dst, p []byte, limit int) []byte {
 	return append(dst, p...)
 }
 
-// Idle is called when all that one read brought was taken.
-func (c *conn) Idle() error {
+// idle is called when all that one read brought was taken. It reports false when
+// another goroutine has become the reader (hubwire.Port.Turn).
+func (c *conn) idle() (mine bool) {
 	if c.parser != nil {
 		c.parser.release()
 		c.parser = nil
 	}
 	if c.port == nil {
-		return nil
+		return true
 	}
 	if !c.port.Turn() {
-		return wsconn.ErrPassed
+		return false
 	}
 	if c.port.Full() {
 		c.waits.Store(true)
@@ -170,7 +130,7 @@ func (c *conn) Idle() error {
 		c.heard()
 		c.waits.Store(false)
 	}
-	return nil
+	return true
 }
 
 // consume takes the whole messages at the beginning of b and returns the rest.
@@ -246,17 +206,11 @@ func (c *conn) shake(record []byte) bool {
 	c.phase, c.hub = answering, hub
 	c.mu.Unlock()
 	answer := [...]wire.Record{{Bytes: []byte(handshakeAnswer)}}
-	_ = c.ws.Write(c.Framing().Append(nil, answer[:])) // a socket that has failed is noticed by its reader
+	_ = c.t.Write(c.framed().Append(nil, answer[:])) // a transport that has failed is noticed by its reader
 	c.mu.Lock()
 	c.phase = joining
 	c.mu.Unlock()
 	return c.join()
-}
-
-// pass makes another goroutine the reader: this one runs a call that waits.
-func (c *conn) pass() {
-	c.ws.Pass()
-	go c.serve() // ends when the connection has ended, or with its own pass
 }
 
 // join enters the hub, which runs Connect, and reports whether the connection
@@ -265,7 +219,7 @@ func (c *conn) join() bool {
 	o, m := c.opening, c.mount
 	o.late.Stop()
 	o.req.Protocol = c.hub.Name()
-	port, err := m.hub.Open(o.ctx, c, o.id, o.user, o.req)
+	port, err := m.hub.Open(o.ctx, c.t, o.id, o.user, o.req)
 	c.mu.Lock()
 	c.port, c.opening, c.phase = port, nil, open
 	e := c.wanted
@@ -280,7 +234,9 @@ func (c *conn) join() bool {
 		return false
 	}
 	c.parser.wantHeaders = port.Headers()
-	port.Turns(c.pass)
+	if s, ok := c.t.(*socket); ok {
+		port.Turns(s.pass)
+	}
 	c.pinged = m.ticks.Now()
 	c.heard()
 	m.ticks.Add(c)
@@ -293,7 +249,7 @@ func (c *conn) handshakeLate() {
 	stuck := c.phase == answering
 	c.mu.Unlock()
 	if stuck {
-		c.ws.Abort() // the client does not even read
+		c.t.abort() // the client does not even read
 		return
 	}
 	c.mu.Lock()
@@ -391,8 +347,8 @@ func (c *conn) Tick(now int64) {
 	o := &c.mount.opts
 	if now-c.pinged > seconds(o.KeepAlive) {
 		c.pinged = now
-		if !c.quiet.Load() {
-			c.port.Control(c.hub.framing().ping)
+		if ping := c.framed().ping; ping != nil && !c.quiet.Load() {
+			c.port.Control(ping)
 		}
 	}
 	if c.armed.Load() && !c.waits.Load() && now-c.seen.Load() > seconds(o.ClientTimeout) {

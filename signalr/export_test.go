@@ -107,7 +107,7 @@ type Writer struct{ hub protocol }
 func NewWriter(name string) Writer { return Writer{protocolByName(name)} }
 
 func (w Writer) Protocol() wire.Protocol { return w.hub }
-func (w Writer) Framing() wire.Framing   { return w.hub.framing() }
+func (w Writer) Framing() wire.Framing   { return socketFramings.of(w.hub).Framing }
 func (w Writer) Item(id string, v any) []byte {
 	b, err := w.hub.appendItem(nil, []byte(id), v)
 	if err != nil {

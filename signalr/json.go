@@ -19,7 +19,6 @@ var jsonHub protocol = &jsonProtocol{jsonwire.Codec{}}
 
 func (*jsonProtocol) Name() string        { return "json" }
 func (j *jsonProtocol) Codec() wire.Codec { return j.codec }
-func (*jsonProtocol) framing() *framing   { return jsonFraming }
 
 func (*jsonProtocol) next(b []byte, from int) (body []byte, size int, err error) {
 	i := bytes.IndexByte(b[from:], recordSeparator)

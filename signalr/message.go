@@ -28,8 +28,6 @@ const (
 // that they can be compared.
 type protocol interface {
 	wire.HeaderProtocol
-	// framing puts records into WebSocket messages.
-	framing() *framing
 	// next finds the first message in b, which begins with a message. size is
 	// what the message takes with its framing, or 0 if it is not whole; from is
 	// how much of b was looked at before, in vain.

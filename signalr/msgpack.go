@@ -16,7 +16,6 @@ var msgpackHub protocol = &msgpackProtocol{msgpack.Codec{}}
 
 func (*msgpackProtocol) Name() string        { return "messagepack" }
 func (m *msgpackProtocol) Codec() wire.Codec { return m.codec }
-func (*msgpackProtocol) framing() *framing   { return msgpackFraming }
 
 func (*msgpackProtocol) next(b []byte, _ int) (body []byte, size int, err error) {
 	n, prefix, err := msgpack.ReadLength(b)

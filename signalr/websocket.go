@@ -10,6 +10,7 @@ import (
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/wsconn"
+	"github.com/hubwire/hubwire/wire"
 )
 
 func isWebSocket(r *http.Request) bool { return wsconn.IsUpgrade(r) }
@@ -72,10 +73,99 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 		m.leave()
 		return
 	}
-	x := &conn{mount: m, ws: ws, session: c.id}
+	x := &conn{mount: m, session: c.id}
+	s := &socket{Conn: ws, conn: x}
+	x.t = s
 	x.opening = &opening{ctx: r.Context(), id: id, user: user, req: m.request(r)}
 	x.opening.late = time.AfterFunc(m.opts.HandshakeTimeout, x.handshakeLate)
-	go x.serve() // ends when the connection has ended
+	go s.serve() // ends when the connection has ended
+}
+
+// A socket is the WebSocket of a connection.
+type socket struct {
+	*wsconn.Conn
+	conn *conn
+}
+
+// serve is the socket's goroutine: it reads until the end.
+func (s *socket) serve() {
+	if err := s.conn.safely(func() error { return s.Serve(s) }); err != wsconn.ErrPassed {
+		s.conn.over(err)
+	}
+}
+
+// pass makes another goroutine the reader: this one runs a call that waits.
+func (s *socket) pass() {
+	s.Pass()
+	go s.serve() // ends when the connection has ended, or with its own pass
+}
+
+// TryWrite writes what the socket takes.
+func (s *socket) TryWrite(p []byte) (int, error) {
+	n, err := s.Conn.TryWrite(p)
+	if err != nil {
+		s.conn.lost.Store(true)
+	}
+	return n, err
+}
+
+// Write writes all of p.
+func (s *socket) Write(p []byte) error {
+	err := s.Conn.Write(p)
+	if err != nil {
+		s.conn.lost.Store(true)
+	}
+	return err
+}
+
+// Close ends the connection for the hub.
+func (s *socket) Close(reason error, reconnect bool) { s.conn.close(reason, reconnect) }
+
+// Framing is how records are put on the socket.
+func (s *socket) Framing() wire.Framing { return s.conn.framed().Framing }
+
+func (s *socket) framings() *framings { return &socketFramings }
+
+func (s *socket) bye() []byte { return wsconn.AppendClose(nil, wsconn.CloseNormal, "") }
+
+func (s *socket) leave() { s.CloseSent(wsconn.CloseNormal) }
+
+func (s *socket) abort() { s.Abort() }
+
+// Control sends a frame of the WebSocket's own: a pong, or the answer to the
+// client's close frame, behind which nothing is sent.
+func (s *socket) Control(frame []byte) {
+	c := s.conn
+	if frame[0]&0x0F == wsconn.OpClose {
+		c.quiet.Store(true)
+		c.forget()
+		if c.said.Swap(true) {
+			return // ours is on its way, and is answer enough
+		}
+	}
+	if c.port != nil {
+		c.port.Control(frame)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == shaking || c.said.Load() {
+		_ = s.Write(frame) // a socket that has failed is noticed by its reader
+	}
+}
+
+// Data takes what one frame brings.
+func (s *socket) Data(p []byte, _, _ bool) error {
+	s.conn.data(p)
+	return nil
+}
+
+// Idle is called when all that one read brought was taken.
+func (s *socket) Idle() error {
+	if !s.conn.idle() {
+		return wsconn.ErrPassed
+	}
+	return nil
 }
 
 // admit counts a connection, if there is room for one.
