@@ -1,8 +1,9 @@
 package wsconn
 
 import (
-	"net"
 	"time"
+
+	"github.com/hubwire/hubwire/internal/rawconn"
 )
 
 // CloseSent tells that the caller has written a close frame, with whatever code,
@@ -40,7 +41,7 @@ func (c *Conn) overLocked() (half bool) {
 	c.setLocked(lingering)
 	c.nc.SetReadDeadline(time.Now().Add(linger))
 	if c.fd >= 0 {
-		shutdownWrite(int(c.fd))
+		rawconn.ShutdownWrite(int(c.fd))
 	}
 	return !c.direct
 }
@@ -67,13 +68,13 @@ func (c *Conn) Abort() {
 	c.setLocked(aborted)
 	reset := c.undeliveredLocked()
 	if c.fd >= 0 {
-		shutdown(int(c.fd))
+		rawconn.Shutdown(int(c.fd))
 		c.fd = -1
 	}
 	c.mu.Unlock()
 	if !c.direct && !again {
 		// A net.Conn is closed safely by anyone.
-		closeBeneath(c.nc, reset)
+		rawconn.CloseBeneath(c.nc, reset)
 	}
 }
 
@@ -92,25 +93,8 @@ func (c *Conn) close() {
 	c.owed = nil
 	c.mu.Unlock()
 	if reset {
-		closeBeneath(c.nc, reset)
+		rawconn.CloseBeneath(c.nc, reset)
 	}
 	c.nc.Close()
 	c.drop()
-}
-
-// closeBeneath closes nc, or what carries it: TLS would wait to say goodbye.
-func closeBeneath(nc net.Conn, reset bool) {
-	nc = beneath(nc)
-	if t, ok := nc.(*net.TCPConn); ok && reset {
-		t.SetLinger(0)
-	}
-	nc.Close()
-}
-
-// beneath is the connection that carries nc, if nc says so (TLS does).
-func beneath(nc net.Conn) net.Conn {
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn()
-	}
-	return nc
 }

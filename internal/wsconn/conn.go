@@ -20,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hubwire/hubwire/internal/rawconn"
 )
 
 // CloseTimeout is how long a connection waits for the end of the closing
@@ -119,7 +121,7 @@ func newConn(nc net.Conn, cfg *Config) *Conn {
 	c := &Conn{nc: nc, fd: -1}
 	c.in.maxFragments = cfg.maxFragments()
 	if !cfg.ordinary {
-		if fd, ok := descriptor(nc); ok {
+		if fd, ok := rawconn.Descriptor(nc); ok {
 			c.fd, c.direct = int32(fd), true
 		}
 	}

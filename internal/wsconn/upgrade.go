@@ -6,10 +6,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/hubwire/hubwire/internal/rawconn"
 )
 
 // A Config says how a connection is taken over. Nil and the zero value are the
@@ -47,10 +47,6 @@ func (c *Config) maxFragments() uint32 {
 		return uint32(n)
 	}
 }
-
-// upgradeTimeout bounds the write of the 101: a socket takes it at once, other
-// connections may wait for the peer.
-const upgradeTimeout = 10 * time.Second
 
 // IsUpgrade reports whether r asks for a WebSocket, by the strict test of RFC
 // 6455, section 4.2.1: GET over HTTP/1.1 without a body, Connection and Upgrade
@@ -141,32 +137,15 @@ func Upgrade(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error)
 	w.Header().WriteSubset(head, withheld)
 	head.WriteString("\r\n")
 
-	nc, rw, err := http.NewResponseController(w).Hijack()
+	nc, early, err := rawconn.Take(w, head.Bytes(), cfg.sendBuffer())
 	if err != nil {
-		err = fmt.Errorf("wsconn: upgrade: the connection cannot be taken over (a middleware whose ResponseWriter has no Unwrap or Hijack hides it): %w", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		err = fmt.Errorf("wsconn: upgrade: %w", err)
+		if errors.Is(err, http.ErrNotSupported) {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
 		return nil, err
 	}
 	c := newConn(nc, cfg)
-	if n := rw.Reader.Buffered(); n > 0 {
-		c.early = make([]byte, n)
-		if _, err = io.ReadFull(rw.Reader, c.early); err != nil {
-			nc.Close()
-			return nil, fmt.Errorf("wsconn: upgrade: read: %w", err)
-		}
-	}
-	if n := cfg.sendBuffer(); n > 0 {
-		if s, ok := beneath(nc).(interface{ SetWriteBuffer(int) error }); ok {
-			s.SetWriteBuffer(n) // a wish: the kernel may do as it likes
-		}
-	}
-	// The server's deadlines end here, as do those of net/http's own reader.
-	nc.SetDeadline(time.Time{})
-	nc.SetWriteDeadline(time.Now().Add(upgradeTimeout))
-	if _, err := nc.Write(head.Bytes()); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("wsconn: upgrade: write: %w", err)
-	}
-	nc.SetWriteDeadline(time.Time{})
+	c.early = early
 	return c, nil
 }

@@ -3,6 +3,8 @@ package wsconn
 import (
 	"fmt"
 	"net"
+
+	"github.com/hubwire/hubwire/internal/rawconn"
 )
 
 // TryWrite writes what the kernel takes now and returns how much that was; it
@@ -19,7 +21,7 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	case c.fd < 0 || len(p) == 0:
 		return 0, nil
 	}
-	n, err := tryWrite(int(c.fd), p)
+	n, err := rawconn.TryWrite(int(c.fd), p)
 	c.behind = n < len(p)
 	c.wroteLocked(p[:n])
 	c.overLocked()
