@@ -475,6 +475,42 @@ func TestLinger(t *testing.T) {
 	}
 }
 
+// The client sees the end of input at once, while the server still listens: what
+// the client sends meanwhile does no harm to what it has not read yet.
+func TestOutputEndsAlone(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg *wsconn.Config) {
+		// On a slow machine the server may have waited long enough and be gone.
+		for range 5 {
+			if outputEndsAlone(t, cfg) {
+				return
+			}
+		}
+		t.Error("the end came only with the server's own")
+	})
+}
+
+func outputEndsAlone(t *testing.T, cfg *wsconn.Config) bool {
+	s := serve(t, &server{cfg: cfg})
+	p := dial(t, s, join(text("a"), code(1000, ""))...)
+	start := time.Now()
+	for range 100 {
+		if _, err := p.Write(text("late")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.want(t, txt("a"), frame{op: 8, payload: "\x03\xe8"})
+	f := p.recv()
+	alone := time.Since(start) < 900*time.Millisecond // it waits a second
+	if alone && f.err != io.EOF {
+		t.Errorf("got %v, want the end of input", f)
+	}
+	p.Close()
+	if err := s.end(t); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	return alone
+}
+
 // Answers that wait for Idle leave before the answer to a close frame that came
 // with their questions.
 func TestIdleBeforeClose(t *testing.T) {
