@@ -3,6 +3,7 @@ package hubwire
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -15,10 +16,14 @@ import (
 // arrival, and those that run. Ordinary calls take one of ParallelCalls places;
 // streams and calls with uploads start in the same order but take none.
 type calls struct {
-	waiting atomic.Int32 // calls that wait; read without mu
-	begins  atomic.Bool  // a call was taken whose handler has not begun: no other starts
+	waiting atomic.Int32  // calls that wait; read without mu
+	turn    atomic.Uint64 // the call that may begin now
+	soon    atomic.Uint64 // the call that may begin at any moment
+	parked  atomic.Int32  // how many wait for their turn without spinning
 
-	mu        sync.Mutex // guards the following
+	mu        sync.Mutex               // guards the following
+	taken     uint64                   // calls that were taken so far
+	turns     map[uint64]chan struct{} // of the parked, by turn
 	head      *Call
 	tail      *Call
 	free      int       // places
@@ -130,8 +135,7 @@ func (c *Conn) startLocked(call *Call) {
 }
 
 // spawnLocked starts a worker where the call that waits in front may start. One
-// at a time is on its way; the next starts when the handler of its call has
-// begun, so that handlers begin in the order in which the calls came.
+// at a time is on its way; it starts the next when its call has its turn.
 func (c *Conn) spawnLocked() {
 	t := &c.calls
 	if t.spawned || !c.startableLocked() {
@@ -147,7 +151,7 @@ func (c *Conn) spawnLocked() {
 // startableLocked reports whether the call that waits in front may start.
 func (c *Conn) startableLocked() bool {
 	t := &c.calls
-	if t.head == nil || t.ended || t.begins.Load() {
+	if t.head == nil || t.ended {
 		return false
 	}
 	return !t.head.ordinary() || t.free > 0 && !c.over.Load()
@@ -174,25 +178,65 @@ func (c *Conn) nextLocked() *Call {
 	if !call.in.Stream {
 		t.unary++
 	}
-	t.begins.Store(true)
 	t.waiting.Add(-1)
+	call.turn = t.taken
+	t.taken++
 	return call
 }
 
-// begin lets the next call start. The call's own goroutine says so when its
-// arguments are bound and its handler, or its first filter, is about to run.
+// await waits for the call's turn: until the call that came before has begun,
+// that is, its handler or its first filter is about to run. So handlers begin in
+// the order in which the calls came, also where several run at a time. Mostly it
+// is the call's turn already, or will be in no time.
+func (c *Call) await() {
+	t := &c.conn.calls
+	for i := 0; t.turn.Load() != c.turn; i++ {
+		if i < 50 || t.soon.Load() == c.turn {
+			runtime.Gosched()
+			continue
+		}
+		i = 0
+		t.mu.Lock()
+		if t.turns == nil {
+			t.turns = map[uint64]chan struct{}{}
+		}
+		turn := make(chan struct{})
+		t.turns[c.turn] = turn
+		t.parked.Add(1)
+		t.mu.Unlock()
+		if t.soon.Load() != c.turn { // else nobody may have seen us
+			<-turn // closed by begin of the call before
+		}
+		t.mu.Lock()
+		delete(t.turns, c.turn)
+		t.parked.Add(-1)
+		t.mu.Unlock()
+	}
+	if t.waiting.Load() > 0 {
+		c.conn.pump()
+	}
+}
+
+// begin gives the turn to the next call. Waking takes a while and may run the
+// next on another processor, so it comes first: what stands between the turn and
+// the handler must be nothing.
 func (c *Call) begin() {
 	if c.begun {
 		return
 	}
 	c.begun = true
 	t := &c.conn.calls
-	t.begins.Store(false)
-	// Whoever adds a call from now on sees that this one has begun; whoever did
-	// so before is seen here.
-	if t.waiting.Load() > 0 {
-		c.conn.pump()
+	next := c.turn + 1
+	t.soon.Store(next)
+	if t.parked.Load() > 0 {
+		t.mu.Lock()
+		if turn := t.turns[next]; turn != nil {
+			close(turn)
+			delete(t.turns, next)
+		}
+		t.mu.Unlock()
 	}
+	t.turn.Store(next)
 }
 
 // pump starts what can start.
@@ -297,6 +341,7 @@ func (c *Conn) run(call *Call) {
 		}
 		c.exit(call)
 	}()
+	call.await()
 	fault := c.invoke(call)
 	at = replies
 	c.finish(call, fault)

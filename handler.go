@@ -101,7 +101,8 @@ type Call struct {
 	ctx   callCtx
 	input any
 	bound bool
-	begun bool  // the next call may start
+	turn  uint64
+	begun bool  // the next call may begin
 	bad   error // of binding
 
 	result   any
