@@ -27,7 +27,8 @@ type Conn struct {
 	hub      *Hub
 	shard    *shard
 	q        queue
-	over     atomic.Bool // so much waits that no call may start
+	over     atomic.Bool  // so much waits that no call may start
+	lined    atomic.Int64 // bytes for this connection alone that are in line
 	pumpDue  bool
 	endDue   bool
 	endCause error

@@ -354,7 +354,7 @@ func TestShutdown(t *testing.T) {
 				t.Errorf("the stream ended with %v", err)
 			}
 		})
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(550 * time.Millisecond)
 		start := time.Now()
 		done := make(chan error)
 		go func() { done <- hub.Shutdown(ctx) }() // ends with Shutdown
@@ -369,7 +369,7 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("a new call: %v", err)
 		}
 		check(t, <-done)
-		if took := time.Since(start); took != 2500*time.Millisecond {
+		if took := time.Since(start); took != 2450*time.Millisecond {
 			t.Errorf("Shutdown took %v", took)
 		}
 		wg.Wait()

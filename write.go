@@ -159,6 +159,7 @@ func (c *Conn) lostLocked(err error) {
 // where nothing is in front of it. rec is not kept.
 func (c *Conn) send(rec []byte, key string, cl class) {
 	if c.shard.busy.Load() {
+		c.lined.Add(int64(len(rec)))
 		c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
 		return
 	}
@@ -212,7 +213,8 @@ func (h *Hub) waitMessages() int { return max(1, h.opts.Queue.Messages/2) }
 // waitBytes is the same in bytes, for events to one connection.
 func (h *Hub) waitBytes() int { return max(h.itemRoom, h.opts.Queue.Bytes/2) }
 
-// wait returns when the connection has less than limit bytes waiting.
+// wait returns when the connection has less than limit bytes waiting, in its
+// queue and in line.
 func (c *Conn) wait(ctx context.Context, limit int) error {
 	if c.shard.busy.Load() {
 		if err := c.shard.wait(ctx); err != nil {
@@ -226,7 +228,7 @@ func (c *Conn) wait(ctx context.Context, limit int) error {
 			c.mu.Unlock()
 			return ErrClosed
 		}
-		if q.bytes == 0 || q.bytes < limit && q.msgs < c.hub.waitMessages() {
+		if n := q.bytes + int(c.lined.Load()); n == 0 || n < limit && q.msgs < c.hub.waitMessages() {
 			c.mu.Unlock()
 			return nil
 		}

@@ -34,7 +34,9 @@ type link struct {
 	reconnect bool
 	room      chan struct{} // closed when something was read; nil where nobody waits
 
-	part []byte // of the goroutine that reads: the beginning of a frame
+	// of the goroutine that reads
+	part []byte // the beginning of a frame
+	bye  bool   // what follows is not for the client
 }
 
 var errDropped = errors.New("hubtest: the transport was lost")
@@ -173,10 +175,14 @@ func (l *link) frames(p []byte) []byte {
 		if len(p)-i-headSize < n {
 			break
 		}
+		if l.bye {
+			return p[:0]
+		}
 		f, err := parseFrame(p[i+headSize : i+headSize+n])
 		if err != nil {
 			panic(err) // we wrote it
 		}
+		l.bye = f.kind == frameBye
 		l.client.take(&f)
 		i += headSize + n
 	}
