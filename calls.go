@@ -29,7 +29,7 @@ type calls struct {
 	free      int       // places
 	spawned   bool      // a worker is on its way to its call
 	pass      func()    // of Port.Turns
-	turn      *turnSlot // the reader runs a call, and has not given up reading
+	slot      *turnSlot // the reader runs a call, and has not given up reading
 	worker    func()    // Conn.work
 	input     int       // bytes of input that waiting calls and uploads hold
 	held      int       // bytes that calls hold which run without a place
@@ -129,7 +129,7 @@ func (c *Conn) startLocked(call *Call) {
 	}
 	t.tail = call
 	t.waiting.Add(1)
-	if t.pass == nil || t.turn != nil {
+	if t.pass == nil || t.slot != nil {
 		c.spawnLocked()
 	}
 }
@@ -252,7 +252,7 @@ func (c *Conn) work() {
 	t.mu.Lock()
 	t.spawned = false
 	for {
-		if t.turn != nil && t.head != nil && !t.head.ordinary() {
+		if t.slot != nil && t.head != nil && !t.head.ordinary() {
 			c.spawnLocked() // a stream lasts, and is not for the reader
 			break
 		}

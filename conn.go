@@ -39,7 +39,9 @@ type Conn struct {
 	ctx   callCtx
 	calls calls
 
-	turnHint uint8 // where in Hub.turns to look for room first
+	inTurn    atomic.Bool // the reader runs calls
+	unflushed atomic.Bool // answers are left to the end of the turn
+	turnHint  uint8       // where in Hub.turns to look for room first
 
 	asking  atomic.Bool // Connect has returned: the client can be asked
 	counted atomic.Bool // the end of the connection was counted, or was not the hub's

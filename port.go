@@ -22,11 +22,15 @@ func (p *Port) Headers() bool { return p.c().hub.opts.TraceIn != nil }
 
 // Start starts a call, or keeps it until its turn comes. It returns at once.
 // The call, and all it refers to, is the hub's from now on.
-func (p *Port) Start(in *wire.Call) {
+func (p *Port) Start(in *wire.Call) { p.StartIn(new(Call), in) }
+
+// StartIn is Start in memory of the wire's: call is zero, and the hub's from now
+// on. A wire that makes both in one object saves an allocation.
+func (p *Port) StartIn(call *Call, in *wire.Call) {
 	c := p.c()
 	h := c.hub
 	t := &c.calls
-	call := &Call{conn: c, in: in, h: h.handlers[in.Name]}
+	call.conn, call.in, call.h = c, in, h.handlers[in.Name]
 	if call.h == nil {
 		call.h = h.lookup(in.Name)
 	}

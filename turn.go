@@ -97,16 +97,20 @@ func (h *Hub) watchTurns() {
 func (c *Conn) passTurn(seq uint32) {
 	t := &c.calls
 	t.mu.Lock()
-	s := t.turn
+	s := t.slot
 	if s == nil || seq != 0 && s.seq.Load() != seq {
 		t.mu.Unlock()
 		return
 	}
-	t.turn = nil
-	pass := t.pass
+	t.slot = nil
 	s.conn.Store(nil)
+	// Under the lock: when Turn sees that the reading was given away, it has been.
+	t.pass()
+	c.inTurn.Store(false)
 	t.mu.Unlock()
-	pass()
+	if c.unflushed.Swap(false) {
+		c.flush()
+	}
 }
 
 // waits is called before something waits on behalf of the call that ctx comes
@@ -147,15 +151,16 @@ func (p *Port) Turn() (mine bool) {
 		return true
 	}
 	if t.head.ordinary() {
-		t.turn = c.hub.takeTurn(c)
+		t.slot = c.hub.takeTurn(c)
 	}
-	slot := t.turn
+	slot := t.slot
 	if slot == nil {
 		c.spawnLocked()
 		t.mu.Unlock()
 		return true
 	}
 	t.spawned = true
+	c.inTurn.Store(true)
 	t.mu.Unlock()
 
 	done := false
@@ -168,10 +173,14 @@ func (p *Port) Turn() (mine bool) {
 	done = true
 
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if mine = t.turn == slot; mine {
-		t.turn = nil
+	if mine = t.slot == slot; mine {
+		t.slot = nil
 		slot.conn.Store(nil)
+		c.inTurn.Store(false)
+	}
+	t.mu.Unlock()
+	if c.unflushed.Load() && c.unflushed.Swap(false) {
+		c.flush()
 	}
 	return mine
 }

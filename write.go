@@ -169,8 +169,9 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	if q.closed {
 		return
 	}
-	// The answers to one read leave in one write: while calls wait, a goroutine
-	// of its own writes, which runs as soon as a processor is free.
+	// The answers to one read leave in one write: while calls wait, the reader
+	// writes at the end of its turn, or a goroutine of its own, which runs as soon
+	// as a processor is free.
 	later := cl == result && c.calls.waiting.Load() > 0
 	if q.head == len(q.items) && !q.draining && !later && q.resume == nil {
 		s := scratches.Get().(*scratch)
@@ -190,8 +191,14 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	}
 	c.oneLocked(rec, key, cl)
 	switch {
-	case q.draining || q.flushing:
+	case q.draining || later && q.flushing:
 	case later:
+		if c.inTurn.Load() {
+			c.unflushed.Store(true)
+			if c.inTurn.Load() || !c.unflushed.Swap(false) {
+				return // whoever ends the turn will see it
+			}
+		}
 		q.flushing = true
 		go c.flush() // ends when what waits is written or left to drain
 	default:

@@ -13,6 +13,7 @@ import (
 // the client.
 type call struct {
 	wire.Call
+	state  hubwire.Call // the hub's
 	conn   *conn
 	id     []byte // the client's; what of it the answer needs
 	target string // as the client spelled it
@@ -65,7 +66,7 @@ func (c *conn) call(p *parser, size int) {
 		k.Uploads = c.openUploads(p.streams)
 		k.Size += 16 * len(p.streams)
 	}
-	c.port.Start(&k.Call)
+	c.port.StartIn(&k.state, &k.Call)
 }
 
 var answers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
