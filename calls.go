@@ -17,13 +17,13 @@ import (
 // streams and calls with uploads start in the same order but take none.
 type calls struct {
 	waiting atomic.Int32  // calls that wait; read without mu
-	turn    atomic.Uint64 // the call that may begin now
-	soon    atomic.Uint64 // the call that may begin at any moment
-	parked  atomic.Int32  // how many wait for their turn without spinning
+	begins  atomic.Uint64 // the number of the call that may begin now
+	soon    atomic.Uint64 // the number of the call that may begin at any moment
+	parked  atomic.Int32  // how many wait for that without spinning
 
 	mu        sync.Mutex               // guards the following
 	taken     uint64                   // calls that were taken so far
-	turns     map[uint64]chan struct{} // of the parked, by turn
+	parks     map[uint64]chan struct{} // of the parked, by number
 	head      *Call
 	tail      *Call
 	free      int       // places
@@ -135,7 +135,7 @@ func (c *Conn) startLocked(call *Call) {
 }
 
 // spawnLocked starts a worker where the call that waits in front may start. One
-// at a time is on its way; it starts the next when its call has its turn.
+// at a time is on its way; it starts the next when its call may begin.
 func (c *Conn) spawnLocked() {
 	t := &c.calls
 	if t.spawned || !c.startableLocked() {
@@ -179,36 +179,36 @@ func (c *Conn) nextLocked() *Call {
 		t.unary++
 	}
 	t.waiting.Add(-1)
-	call.turn = t.taken
+	call.number = t.taken
 	t.taken++
 	return call
 }
 
-// await waits for the call's turn: until the call that came before has begun,
-// that is, its handler or its first filter is about to run. So handlers begin in
-// the order in which the calls came, also where several run at a time. Mostly it
-// is the call's turn already, or will be in no time.
+// await waits until the call that came before has begun, that is, until its
+// handler or its first filter is about to run. So handlers begin in the order in
+// which the calls came, also where several run at a time. Mostly it has begun
+// already, or will in no time.
 func (c *Call) await() {
 	t := &c.conn.calls
-	for i := 0; t.turn.Load() != c.turn; i++ {
-		if i < 50 || t.soon.Load() == c.turn {
+	for i := 0; t.begins.Load() != c.number; i++ {
+		if i < 50 || t.soon.Load() == c.number {
 			runtime.Gosched()
 			continue
 		}
 		i = 0
 		t.mu.Lock()
-		if t.turns == nil {
-			t.turns = map[uint64]chan struct{}{}
+		if t.parks == nil {
+			t.parks = map[uint64]chan struct{}{}
 		}
-		turn := make(chan struct{})
-		t.turns[c.turn] = turn
+		wake := make(chan struct{})
+		t.parks[c.number] = wake
 		t.parked.Add(1)
 		t.mu.Unlock()
-		if t.soon.Load() != c.turn { // else nobody may have seen us
-			<-turn // closed by begin of the call before
+		if t.soon.Load() != c.number { // else nobody may have seen us
+			<-wake // closed by begin of the call before
 		}
 		t.mu.Lock()
-		delete(t.turns, c.turn)
+		delete(t.parks, c.number)
 		t.parked.Add(-1)
 		t.mu.Unlock()
 	}
@@ -217,26 +217,26 @@ func (c *Call) await() {
 	}
 }
 
-// begin gives the turn to the next call. Waking takes a while and may run the
-// next on another processor, so it comes first: what stands between the turn and
-// the handler must be nothing.
+// begin lets the next call begin. Waking takes a while and may run the next on
+// another processor, so it comes first: nothing must stand between the last
+// store and the handler.
 func (c *Call) begin() {
 	if c.begun {
 		return
 	}
 	c.begun = true
 	t := &c.conn.calls
-	next := c.turn + 1
+	next := c.number + 1
 	t.soon.Store(next)
 	if t.parked.Load() > 0 {
 		t.mu.Lock()
-		if turn := t.turns[next]; turn != nil {
-			close(turn)
-			delete(t.turns, next)
+		if wake := t.parks[next]; wake != nil {
+			close(wake)
+			delete(t.parks, next)
 		}
 		t.mu.Unlock()
 	}
-	t.turn.Store(next)
+	t.begins.Store(next)
 }
 
 // pump starts what can start.

@@ -101,12 +101,12 @@ type Call struct {
 	ctx   callCtx
 	input any
 	bound bool
-	turn  uint64
 	begun bool  // the next call may begin
 	bad   error // of binding
 
 	result   any
-	released bool // guarded by conn.calls.mu: the slot was given back while the call runs
+	released bool   // guarded by conn.calls.mu: the slot was given back while the call runs
+	number   uint64 // in the order of the connection's calls
 	next     *Call
 }
 
