@@ -12,8 +12,8 @@ import (
 	"github.com/hubwire/hubwire/signalr"
 )
 
-// Reading an Invocation with two arguments takes 130 ns and no allocation in
-// JSON, half of that in MessagePack.
+// Reading an Invocation with two arguments takes 240 ns and no allocation in
+// JSON, 100 ns in MessagePack.
 func BenchmarkParse(b *testing.B) {
 	for protocol, msg := range map[string][]byte{
 		"json":        []byte(`{"type":1,"invocationId":"17","target":"SendMessage","arguments":["general","hello world, this is a message"]}` + "\x1e"),

@@ -1,7 +1,6 @@
 package signalr
 
 import (
-	"bytes"
 	"fmt"
 	"unicode/utf8"
 
@@ -230,6 +229,18 @@ const (
 	resultValue = 3
 )
 
+// headerText reads a string; nil is empty.
+func (p *parser) headerText() ([]byte, error) {
+	if p.mp.ReadNil() {
+		return nil, nil
+	}
+	b, err := p.mp.ReadString()
+	if err != nil {
+		return nil, err
+	}
+	return unicodeText(b), nil
+}
+
 func (p *parser) msgpackHeaders() error {
 	r := &p.mp
 	n, err := r.ReadMapHeader()
@@ -243,19 +254,18 @@ func (p *parser) msgpackHeaders() error {
 	// the headers are not.
 	headers := make(map[string]string, min(n, 16))
 	for i := range n {
-		name, err := p.nullableText(fmt.Sprintf("headers[%d].Key", i))
-		if err != nil {
-			return err
-		}
-		if len(name) == 0 {
+		name, err := p.headerText()
+		switch {
+		case err != nil:
+			return readFailed(fmt.Sprintf("headers[%d].Key", i), "String")
+		case len(name) == 0:
 			return invalidData("Null or empty key in header.")
 		}
-		name = bytes.Clone(name)
-		value, err := p.nullableText(fmt.Sprintf("headers[%d].Value", i))
-		if err != nil {
-			return err
-		}
-		if len(value) == 0 {
+		value, err := p.headerText()
+		switch {
+		case err != nil:
+			return readFailed(fmt.Sprintf("headers[%d].Value", i), "String")
+		case len(value) == 0:
 			return invalidData("Null or empty value in header.")
 		}
 		if _, ok := headers[string(name)]; ok {
