@@ -39,6 +39,7 @@ type calls struct {
 	unary     int  // calls that run and are no streams
 	retires   bool // no new calls: the hub shuts down
 	ended     bool
+	roomy     bool          // the connection can be resumed: more input may wait
 	unblocked bool          // Wait does not wait any more
 	idle      chan struct{} // closed when nothing is active; nil where nobody waits
 	room      chan struct{} // closed when there is room for input; nil likewise
@@ -94,10 +95,18 @@ func (t *calls) doneLocked(c *Call) {
 
 func (t *calls) freeLocked(n int) {
 	t.input -= n
-	if t.room != nil && t.input < maxInput {
+	if t.room != nil && t.input < t.maxInput() {
 		close(t.room)
 		t.room = nil
 	}
+}
+
+// maxInput is how much input may wait before the reader does.
+func (t *calls) maxInput() int {
+	if t.roomy {
+		return maxResumableInput
+	}
+	return maxInput
 }
 
 func (t *calls) eachLocked(f func(*Call)) {

@@ -158,6 +158,9 @@ func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	c.shard = h.shards[shardOf(id, len(h.shards))]
 	c.ctx.base = context.WithoutCancel(ctx)
 	c.calls.free = h.opts.ParallelCalls
+	if l, ok := l.(wire.Resumable); ok {
+		c.keep(l.Unacked())
+	}
 	c.turnHint = uint8(h.opened.Add(1))
 	if err := h.insert(c); err != nil {
 		return nil, err

@@ -141,7 +141,8 @@ func (p *Port) Free(n int) {
 	t.mu.Unlock()
 }
 
-// Full reports whether Wait would wait.
+// Full reports whether 64 KiB of input wait, or more: whether Wait would wait,
+// unless the connection can be resumed.
 func (p *Port) Full() bool {
 	t := &p.c().calls
 	t.mu.Lock()
@@ -149,13 +150,14 @@ func (p *Port) Full() bool {
 	return t.input >= maxInput && !t.ended
 }
 
-// Wait returns when less than 64 KiB of input wait, or the connection has been
-// closed by the hub. The reader calls it before it reads on.
+// Wait returns when less than 64 KiB of input wait (less than 1 MiB, where the
+// connection can be resumed: its acknowledgements come the same way), or the
+// connection has been closed by the hub. The reader calls it before it reads on.
 func (p *Port) Wait() {
 	t := &p.c().calls
 	for {
 		t.mu.Lock()
-		if t.input < maxInput || t.ended || t.unblocked {
+		if t.input < t.maxInput() || t.ended || t.unblocked {
 			t.mu.Unlock()
 			return
 		}

@@ -32,25 +32,63 @@ func (r *resume) ready(q *queue) bool {
 	return q.head < len(q.items) && !r.full()
 }
 
-// Resumable keeps what is sent from now on until it is acknowledged, so that
-// Swap can go on with another link. Above limit bytes unacknowledged, records
-// wait in the queue; control frames do not. Call it before the first record.
-func (p *Port) Resumable(limit int) {
-	c := p.c()
-	c.mu.Lock()
-	defer c.unlock()
-	if !c.q.closed {
+// keep keeps what is sent until it is acknowledged, so that Swap can go on with
+// another link. Above limit bytes unacknowledged, records wait in the queue;
+// control frames do not. It is called before the connection is visible.
+func (c *Conn) keep(limit int) {
+	if limit > 0 {
 		c.q.resume = &resume{limit: limit, first: 1}
+		c.calls.roomy = true
 	}
 }
 
-// Final ends what Resumable began: the connection ends with its link.
+// maxResumableInput is how much input may wait before the reader of a connection
+// that can be resumed stops: behind what waits come the acknowledgements, for
+// which what waits may be waiting. A wire that acknowledges nothing while
+// Port.Full never gets there: the client stops at its own limit.
+const maxResumableInput = 1 << 20
+
+// Final ends what Link.Unacked began: nothing more is kept, and the connection
+// ends with its link. What waited for acknowledgements leaves.
 func (p *Port) Final() {
 	c := p.c()
 	c.mu.Lock()
 	defer c.unlock()
-	c.q.resume = nil
+	q, r := &c.q, c.q.resume
+	if r == nil {
+		return
+	}
+	q.resume = nil
+	if r.detached {
+		return // nothing can leave
+	}
+	var again []item
+	if r.hello != nil {
+		again = append(again, item{&batch{raw: r.hello}, 0, 0, control})
+		q.controls++
+	}
+	if left := r.sent[r.next:]; len(left) > 0 {
+		b := &batch{recs: left}
+		for _, rec := range left {
+			b.size += len(rec.Bytes)
+		}
+		q.msgs += len(left)
+		q.bytes += b.size
+		again = append(again, item{b, 0, int32(len(left)), result})
+	}
+	if again != nil {
+		q.items, q.head = append(again, q.items[q.head:]...), 0
+	}
 	c.flushLocked()
+}
+
+// Unacked reports whether so much waits for the client's acknowledgement that
+// records wait too.
+func (p *Port) Unacked() bool {
+	c := p.c()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.q.resume != nil && c.q.resume.full()
 }
 
 // Detach says that the link is lost. What is sent meanwhile waits, within the

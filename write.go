@@ -148,6 +148,7 @@ func (c *Conn) trimLocked() bool {
 func (c *Conn) lostLocked(err error) {
 	c.endDue = true
 	if c.q.resume != nil {
+		c.endCause = wire.ErrLost
 		c.detachLocked()
 		return
 	}

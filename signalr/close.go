@@ -67,6 +67,9 @@ func (c *conn) begin(e *ending, aside bool) bool {
 	}
 	c.phase = closing
 	c.quiet.Store(true)
+	if c.stateful != nil {
+		c.stateful.endLocked(c)
+	}
 	if aside {
 		c.last.Add(1)
 	}
@@ -163,6 +166,7 @@ func (c *conn) finish(e *ending, aside bool) {
 		c.lastWords(e)
 		return
 	}
+	c.final()
 	silent := e.silent || c.lost.Load()
 	if silent {
 		c.t.abort()
@@ -262,10 +266,7 @@ func (c *conn) over(err error) {
 	m := c.mount
 	c.end(&ending{silent: true, cause: c.cause(err)})
 	c.last.Wait()
-	if c.parser != nil {
-		c.parser.release()
-		c.parser = nil
-	}
+	c.rest()
 	c.forget()
 	if o := c.opening; o != nil {
 		o.late.Stop()
@@ -280,6 +281,9 @@ func (c *conn) safely(read func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("signalr: panic: %v", v)
+			if c.stateful != nil {
+				c.stateful.off.Store(true)
+			}
 			c.mount.hubOpts.Logger.Error("signalr: reader panics", "hub", c.mount.hubOpts.Name, "conn", c.name(), "err", err, "stack", string(debug.Stack()))
 		}
 	}()

@@ -36,6 +36,8 @@ type conn struct {
 	opening *opening      // nil once open
 	session connID        // zero: not negotiated
 
+	stateful *stateful // nil: stateful reconnect was not granted
+
 	// the reader's alone
 	part   []byte // the beginning of a message that is not whole
 	looked int    // how much of part was looked at for its end
@@ -114,19 +116,30 @@ func appendBounded(dst, p []byte, limit int) []byte {
 // idle is called when all that one read brought was taken. It reports false when
 // another goroutine has become the reader (hubwire.Port.Turn).
 func (c *conn) idle() (mine bool) {
+	c.rest()
+	return c.room(c.port)
+}
+
+// rest gives back what the reader needs while it reads.
+func (c *conn) rest() {
 	if c.parser != nil {
 		c.parser.release()
 		c.parser = nil
 	}
-	if c.port == nil {
+}
+
+// room runs what the reader may run, and waits for room. It reports what idle
+// does.
+func (c *conn) room(port *hubwire.Port) (mine bool) {
+	if port == nil {
 		return true
 	}
-	if !c.port.Turn() {
+	if !port.Turn() {
 		return false
 	}
-	if c.port.Full() {
+	if port.Full() {
 		c.waits.Store(true)
-		c.port.Wait()
+		port.Wait()
 		c.heard()
 		c.waits.Store(false)
 	}
@@ -188,11 +201,13 @@ func (c *conn) tooLarge() {
 // shake takes the handshake and, if it is good, enters the hub.
 func (c *conn) shake(record []byte) bool {
 	var hub protocol
+	var version int32
 	text := ""
 	if h, err := c.parser.parseHandshake(record); err != nil {
 		text = "An unexpected error occurred during connection handshake." + detail(err, c.mount.hubOpts.DetailedErrors)
 	} else {
 		hub, text = c.mount.choose(h)
+		version = h.version
 	}
 	if hub == nil {
 		c.end(&ending{refusal: text})
@@ -204,6 +219,9 @@ func (c *conn) shake(record []byte) bool {
 		return false
 	}
 	c.phase, c.hub = answering, hub
+	if c.stateful != nil {
+		c.stateful.agree(version)
+	}
 	c.mu.Unlock()
 	answer := [...]wire.Record{{Bytes: []byte(handshakeAnswer)}}
 	_ = c.t.Write(c.framed().Append(nil, answer[:])) // a transport that has failed is noticed by its reader
@@ -219,7 +237,7 @@ func (c *conn) join() bool {
 	o, m := c.opening, c.mount
 	o.late.Stop()
 	o.req.Protocol = c.hub.Name()
-	port, err := m.hub.Open(o.ctx, c.t, o.id, o.user, o.req)
+	port, err := m.hub.Open(o.ctx, c.link(), o.id, o.user, o.req)
 	c.mu.Lock()
 	c.port, c.opening, c.phase = port, nil, open
 	e := c.wanted
@@ -234,7 +252,7 @@ func (c *conn) join() bool {
 		return false
 	}
 	c.parser.wantHeaders = port.Headers()
-	if s, ok := c.t.(*socket); ok {
+	if s, ok := c.link().(*socket); ok && s.Unacked() == 0 { // for a reader that is not replaced otherwise
 		port.Turns(s.pass)
 	}
 	c.pinged = m.ticks.Now()
@@ -271,6 +289,11 @@ func (c *conn) message(body []byte, size int) bool {
 		return false
 	}
 	c.heard()
+	if r := c.stateful; r != nil && r.active.Load() {
+		if fresh, on := r.take(c, p); !fresh {
+			return on
+		}
+	}
 	switch p.kind {
 	case invocation, streamInvocation:
 		c.call(p, size)
@@ -288,8 +311,8 @@ func (c *conn) message(body []byte, size int) bool {
 		c.closedByClient(p)
 		return false
 	}
-	// Acks and Sequences have no meaning without stateful reconnect; other
-	// types are skipped (F1).
+	// Acks and Sequences were taken, and have no meaning without stateful
+	// reconnect; other types are skipped (F1).
 	return !c.quiet.Load()
 }
 
@@ -345,13 +368,16 @@ var errNoResult = &hubwire.Error{Code: hubwire.CodeUnknown, Message: "Exception 
 // at least n seconds old.
 func (c *conn) Tick(now int64) {
 	o := &c.mount.opts
+	if c.stateful != nil && !c.stateful.tick(c) {
+		return
+	}
 	if now-c.pinged > seconds(o.KeepAlive) {
 		c.pinged = now
 		if ping := c.framed().ping; ping != nil && !c.quiet.Load() {
 			c.port.Control(ping)
 		}
 	}
-	if c.armed.Load() && !c.waits.Load() && now-c.seen.Load() > seconds(o.ClientTimeout) {
+	if c.armed.Load() && (!c.waits.Load() || c.stateful.stuck(c)) && now-c.seen.Load() > seconds(o.ClientTimeout) {
 		c.failAside(errTimeout)
 	}
 }

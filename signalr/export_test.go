@@ -132,7 +132,7 @@ func (w Writer) Ping() []byte { return w.hub.appendPing(nil) }
 // Token makes a connection token that expires at a Unix second.
 func Token(key []byte, node, hub, user string, version byte, expires int64) string {
 	s := signer{key, node, hub}
-	return s.sign(claim{version, expires, newConnID()}, user)
+	return s.sign(claim{version, false, expires, newConnID()}, user)
 }
 
 // RequestedVersion is what a negotiation speaks, or what is wrong.

@@ -31,7 +31,7 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 		b = jsonwire.AppendString([]byte(`{"error":`), problem)
 		b = append(b, '}')
 	} else {
-		b = m.agree(version, hubwire.UserFrom(r.Context()).ID)
+		b = m.agree(version, m.opts.StatefulReconnect && asksStateful(r), hubwire.UserFrom(r.Context()).ID)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -41,10 +41,14 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 
 // agree is the answer to a request that is in order. In version 0 there is one
 // id, which is the token.
-func (m *mount) agree(version int, user string) []byte {
+func (m *mount) agree(version int, stateful bool, user string) []byte {
 	id := newConnID()
-	token := m.signer.sign(claim{byte(version), time.Now().Add(connectWithin).Unix(), id}, user)
-	b := append([]byte(`{"negotiateVersion":`), byte('0'+version))
+	token := m.signer.sign(claim{byte(version), stateful, time.Now().Add(connectWithin).Unix(), id}, user)
+	b := []byte{'{'}
+	if stateful {
+		b = append(b, `"useStatefulReconnect":true,`...)
+	}
+	b = append(append(b, `"negotiateVersion":`...), byte('0'+version))
 	if version == 0 {
 		b = append(append(append(b, `,"connectionId":"`...), token...), '"')
 	} else {

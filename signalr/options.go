@@ -53,6 +53,23 @@ type Options struct {
 	// Defaults to 15 s.
 	HandshakeTimeout time.Duration
 
+	// StatefulReconnect lets clients that ask for it keep their connection when
+	// its WebSocket drops: they come back with the same connection id, user,
+	// groups, values and running calls, no message is lost or comes twice, and
+	// the hub's code notices nothing. ASP.NET Core's AllowStatefulReconnects.
+	// Defaults to false.
+	StatefulReconnect bool
+
+	// StatefulBuffer is how many bytes of messages may be sent to a client with
+	// stateful reconnect without being acknowledged; what is sent beyond waits in
+	// the hub's queue. ASP.NET Core's StatefulReconnectBufferSize. Defaults to
+	// 100,000.
+	StatefulBuffer int
+
+	// DisconnectTimeout is how long a client with stateful reconnect may stay
+	// away before its connection ends. Defaults to 15 s.
+	DisconnectTimeout time.Duration
+
 	// MaxConnections is how many connections the mount takes at a time; more
 	// are answered 503. Defaults to no limit.
 	MaxConnections int
@@ -116,6 +133,12 @@ func (o *Options) withDefaults() Options {
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = 15 * time.Second
 	}
+	if d.StatefulBuffer == 0 {
+		d.StatefulBuffer = 100_000
+	}
+	if d.DisconnectTimeout == 0 {
+		d.DisconnectTimeout = 15 * time.Second
+	}
 	if d.Node == "" {
 		d.Node = randomID(9)
 	}
@@ -146,6 +169,8 @@ func (o *Options) check() []string {
 	rule(o.KeepAlive > 0, "KeepAlive is %v; it must be positive", o.KeepAlive)
 	rule(o.ClientTimeout > 0, "ClientTimeout is %v; it must be positive", o.ClientTimeout)
 	rule(o.HandshakeTimeout > 0, "HandshakeTimeout is %v; it must be positive", o.HandshakeTimeout)
+	rule(o.StatefulBuffer > 0, "StatefulBuffer is %d; it must be positive", o.StatefulBuffer)
+	rule(o.DisconnectTimeout > 0, "DisconnectTimeout is %v; it must be positive", o.DisconnectTimeout)
 	rule(o.MaxConnections >= 0, "MaxConnections is %d; it must not be negative", o.MaxConnections)
 	rule(o.MaxHandshakes >= 0, "MaxHandshakes is %d; it must not be negative", o.MaxHandshakes)
 	for _, origin := range o.AllowedOrigins {

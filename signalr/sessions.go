@@ -17,6 +17,7 @@ type sessions struct {
 type session struct {
 	expires int64 // of the token, Unix seconds
 	live    bool
+	conn    *conn // nil: another transport cannot follow
 }
 
 // The states of a token whose signature is good.
@@ -57,9 +58,26 @@ func (s *sessions) start(c claim, now time.Time) tokenState {
 	if s.byID == nil {
 		s.byID = map[connID]session{}
 	}
-	s.byID[c.id] = session{c.expires, true}
+	s.byID[c.id] = session{expires: c.expires, live: true}
 	s.sweepLocked(now)
 	return unused
+}
+
+// keep lets other transports follow the one of c, which has just started.
+func (s *sessions) keep(id connID, c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.byID[id]; x.live {
+		x.conn = c
+		s.byID[id] = x
+	}
+}
+
+// conn is the connection that another transport may go on with.
+func (s *sessions) conn(id connID) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byID[id].conn
 }
 
 // end notes that a connection has ended.
@@ -69,7 +87,7 @@ func (s *sessions) end(id connID, now time.Time) {
 	if x := s.byID[id]; now.Unix() > x.expires {
 		delete(s.byID, id)
 	} else {
-		s.byID[id] = session{x.expires, false}
+		s.byID[id] = session{expires: x.expires}
 	}
 	s.sweepLocked(now)
 }

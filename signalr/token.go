@@ -16,7 +16,8 @@ import (
 //
 //	node "." base64url(version, expiry, id) "." base64url(HMAC-SHA256)
 //
-// node names the server that negotiated. version is the negotiation's, one byte;
+// node names the server that negotiated. version is the negotiation's, one byte,
+// the highest bit of which tells that stateful reconnect was granted;
 // expiry is the Unix second until which the token must be used, 4 bytes; id is
 // the connection id, 16. The signature
 // covers these, the hub and the user, so that nobody else can use the token,
@@ -67,10 +68,13 @@ func (s *signer) mac(node string, body []byte, user string) []byte {
 
 // A claim is what a token says.
 type claim struct {
-	version byte
-	expires int64 // Unix seconds
-	id      connID
+	version  byte
+	stateful bool
+	expires  int64 // Unix seconds
+	id       connID
 }
+
+const grantStateful = 0x80
 
 const claimSize = 1 + 4 + len(connID{})
 
@@ -78,6 +82,9 @@ const claimSize = 1 + 4 + len(connID{})
 func (s *signer) sign(c claim, user string) string {
 	var body [claimSize]byte
 	body[0] = c.version
+	if c.stateful {
+		body[0] |= grantStateful
+	}
 	binary.BigEndian.PutUint32(body[1:], uint32(c.expires))
 	copy(body[5:], c.id[:])
 	enc := base64.RawURLEncoding
@@ -111,7 +118,7 @@ func (s *signer) verify(token, user string) (c claim, err error) {
 	if token[:i] != s.node {
 		return c, errOtherNode
 	}
-	c.version = body[0]
+	c.version, c.stateful = body[0]&^grantStateful, body[0]&grantStateful != 0
 	c.expires = int64(binary.BigEndian.Uint32(body[1:]))
 	copy(c.id[:], body[5:])
 	return c, nil

@@ -49,6 +49,10 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 		m.refuse(w, http.StatusNotFound, "WebSockets transport not supported by this end point type")
 		return
 	case state == active:
+		if x := m.sessions.conn(c.id); x != nil {
+			m.comeBack(w, r, x)
+			return
+		}
 		m.refuse(w, http.StatusConflict, "")
 		return
 	case !m.admit():
@@ -76,6 +80,11 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 	x := &conn{mount: m, session: c.id}
 	s := &socket{Conn: ws, conn: x}
 	x.t = s
+	if c.stateful {
+		x.stateful = newStateful(s)
+		x.t = relay{x.stateful}
+		m.sessions.keep(c.id, x)
+	}
 	x.opening = &opening{ctx: r.Context(), id: id, user: user, req: m.request(r)}
 	x.opening.late = time.AfterFunc(m.opts.HandshakeTimeout, x.handshakeLate)
 	go s.serve() // ends when the connection has ended
@@ -89,7 +98,11 @@ type socket struct {
 
 // serve is the socket's goroutine: it reads until the end.
 func (s *socket) serve() {
-	if err := s.conn.safely(func() error { return s.Serve(s) }); err != wsconn.ErrPassed {
+	err := s.conn.safely(func() error { return s.Serve(s) })
+	switch r := s.conn.stateful; {
+	case err == wsconn.ErrPassed:
+	case r != nil && r.left(s):
+	default:
 		s.conn.over(err)
 	}
 }
@@ -103,7 +116,7 @@ func (s *socket) pass() {
 // TryWrite writes what the socket takes.
 func (s *socket) TryWrite(p []byte) (int, error) {
 	n, err := s.Conn.TryWrite(p)
-	if err != nil {
+	if err != nil && s.conn.stateful.failed(s) {
 		s.conn.lost.Store(true)
 	}
 	return n, err
@@ -112,14 +125,23 @@ func (s *socket) TryWrite(p []byte) (int, error) {
 // Write writes all of p.
 func (s *socket) Write(p []byte) error {
 	err := s.Conn.Write(p)
-	if err != nil {
+	if err != nil && s.conn.stateful.failed(s) {
 		s.conn.lost.Store(true)
 	}
 	return err
 }
 
-// Close ends the connection for the hub.
-func (s *socket) Close(reason error, reconnect bool) { s.conn.close(reason, reconnect) }
+// Unacked is how many bytes the hub keeps until they are acknowledged.
+func (s *socket) Unacked() int { return s.conn.unacked() }
+
+// Close ends the connection for the hub, or the socket alone.
+func (s *socket) Close(reason error, reconnect bool) {
+	if reason == wire.ErrLost {
+		s.Abort()
+		return
+	}
+	s.conn.close(reason, reconnect)
+}
 
 // Framing is how records are put on the socket.
 func (s *socket) Framing() wire.Framing { return s.conn.framed().Framing }
@@ -136,7 +158,11 @@ func (s *socket) abort() { s.Abort() }
 // client's close frame, behind which nothing is sent.
 func (s *socket) Control(frame []byte) {
 	c := s.conn
-	if frame[0]&0x0F == wsconn.OpClose {
+	closes := frame[0]&0x0F == wsconn.OpClose
+	if r := c.stateful; r != nil && (closes && !r.parting(s) || r.socket.Load() != s) {
+		return
+	}
+	if closes {
 		c.quiet.Store(true)
 		c.forget()
 		if c.said.Swap(true) {
@@ -156,13 +182,18 @@ func (s *socket) Control(frame []byte) {
 
 // Data takes what one frame brings.
 func (s *socket) Data(p []byte, _, _ bool) error {
+	if r := s.conn.stateful; r != nil {
+		r.data(s, p)
+		return nil
+	}
 	s.conn.data(p)
 	return nil
 }
 
 // Idle is called when all that one read brought was taken.
 func (s *socket) Idle() error {
-	if !s.conn.idle() {
+	c := s.conn
+	if r := c.stateful; r != nil && !r.idle(s) || r == nil && !c.idle() {
 		return wsconn.ErrPassed
 	}
 	return nil

@@ -9,6 +9,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 )
@@ -117,6 +118,19 @@ type Link interface {
 	// than once; the first call counts. A nil reason is an ordinary end.
 	Close(reason error, reconnect bool)
 }
+
+// A Resumable is a Link whose connection keeps what it sends until the client has
+// acknowledged it, so that it can go on over another link (stateful reconnect).
+type Resumable interface {
+	Link
+	// Unacked is asked once, when the connection opens: how many bytes may be
+	// unacknowledged before records wait. Zero or less: nothing is kept.
+	Unacked() int
+}
+
+// ErrLost is the reason with which the hub closes a link that failed, where the
+// connection may go on over another: a drop like any other, and not the end.
+var ErrLost = errors.New("wire: the link is lost")
 
 // A Source is an uploaded stream. Next decodes the next item; io.EOF is the
 // end. Next is called by one goroutine at a time. The hub calls Close once the

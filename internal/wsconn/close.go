@@ -98,3 +98,28 @@ func (c *Conn) close() {
 	c.nc.Close()
 	c.drop()
 }
+
+// Retire closes a connection to which nobody writes any more, but for a Write
+// that may be stuck: with a close frame where one can be written at once, else
+// like Abort. It waits a second at most, on the ordinary path alone.
+func (c *Conn) Retire(code int) {
+	var b [2 + maxControl]byte
+	frame := AppendClose(b[:0], code, "")
+	c.mu.Lock()
+	c.beginLocked()
+	clean := !c.behind && c.out.between() && !c.has(sent|aborted|closed)
+	if clean && c.fd >= 0 {
+		n, err := rawconn.TryWrite(int(c.fd), frame)
+		c.wroteLocked(frame[:n])
+		c.overLocked()
+		clean = err == nil && n == len(frame)
+	}
+	c.mu.Unlock()
+	if clean && !c.direct {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(linger))
+		clean = c.Write(frame) == nil
+	}
+	if !clean {
+		c.Abort()
+	}
+}

@@ -34,7 +34,7 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 		{path: "/small", wire: signalr.Options{MaxMessage: 1024}},
 		{path: "/ws-only", wire: signalr.Options{Transports: signalr.WebSockets}},
 		{path: "/parallel", hub: hubwire.Options{ParallelCalls: 4}},
-		{path: "/stateful"},
+		{path: "/stateful", wire: signalr.Options{StatefulReconnect: true, StatefulBuffer: 1000}},
 		{path: "/quick", wire: signalr.Options{KeepAlive: time.Second, ClientTimeout: 2 * time.Second, HandshakeTimeout: time.Second}},
 		{path: "/json-only", wire: signalr.Options{Protocols: []string{"json"}}},
 	}
