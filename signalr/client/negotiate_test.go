@@ -66,8 +66,8 @@ func TestNegotiateAnswers(t *testing.T) {
 	} {
 		s := newStub(t)
 		asked := 0
-		s.mux = http.NewServeMux()
-		s.mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, _ *http.Request) {
+		mux := s.routes()
+		mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, _ *http.Request) {
 			asked++
 			if c.typ != "" {
 				w.Header().Set("Content-Type", c.typ)
@@ -104,16 +104,16 @@ func TestRedirect(t *testing.T) {
 	note := func(r *http.Request) {
 		seen.put(fmt.Sprintf("%s %s%s [%s] [%s] [%s]", r.Method, r.Host, r.URL, r.Header.Get("Authorization"), r.Header.Get("X-Own"), r.Header.Get("User-Agent")))
 	}
-	s.mux = http.NewServeMux()
-	s.mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
+	mux := s.routes()
+	mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
 		note(r)
 		_, _ = io.WriteString(w, `{"url":"http://other/real?x=1","accessToken":"T2"}`)
 	})
-	s.mux.HandleFunc("POST /real/negotiate", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /real/negotiate", func(w http.ResponseWriter, r *http.Request) {
 		note(r)
 		_, _ = io.WriteString(w, defaultOffer)
 	})
-	s.mux.HandleFunc("GET /real", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /real", func(w http.ResponseWriter, r *http.Request) {
 		note(r)
 		s.webSocket(w, r)
 	})
@@ -150,13 +150,13 @@ func TestSkipNegotiation(t *testing.T) {
 func TestFallback(t *testing.T) {
 	s := newStub(t)
 	var seen box[string]
-	s.mux = http.NewServeMux()
+	mux := s.routes()
 	n := 0
-	s.mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
 		n++
 		_, _ = io.WriteString(w, strings.ReplaceAll(defaultOffer, "TOKEN", fmt.Sprint("T", n)))
 	})
-	s.mux.HandleFunc("GET /hub", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /hub", func(w http.ResponseWriter, r *http.Request) {
 		seen.put(r.Header.Get("Upgrade") + " " + r.Header.Get("Accept") + " " + r.URL.RawQuery)
 		if r.Header.Get("Accept") == "*/*" {
 			http.Error(w, "No Connection with that ID", http.StatusNotFound)
@@ -237,7 +237,7 @@ func TestHandshakeAnswers(t *testing.T) {
 		"":                         "client: handshake over WebSockets: WebSocket lost: it ended without a close frame",
 	} {
 		s := newStub(t)
-		s.raw = true
+		s.set(func(s *stub) { s.raw = true })
 		go func() { // ends with the socket
 			k := <-s.sockets
 			k.read()
@@ -261,7 +261,7 @@ func TestHandshakeAnswers(t *testing.T) {
 // taken.
 func TestHandshakeAndEvent(t *testing.T) {
 	s := newStub(t)
-	s.raw = true
+	s.set(func(s *stub) { s.raw = true })
 	go func() { // ends with the connection
 		k := <-s.sockets
 		k.read()
@@ -278,14 +278,14 @@ func TestHandshakeAndEvent(t *testing.T) {
 func TestDialContext(t *testing.T) {
 	for _, hang := range []string{"negotiate", "hub"} {
 		s := newStub(t)
-		s.mux = http.NewServeMux()
-		s.mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
+		mux := s.routes()
+		mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
 			if hang == "negotiate" {
 				<-r.Context().Done()
 			}
 			_, _ = io.WriteString(w, defaultOffer)
 		})
-		s.mux.HandleFunc("GET /hub", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		mux.HandleFunc("GET /hub", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		for _, kind := range []client.Transports{client.WebSockets, client.ServerSentEvents, client.LongPolling} {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			_, err := s.dial(ctx, &client.Options{Transports: kind})

@@ -145,7 +145,7 @@ func TestPolicy(t *testing.T) {
 	}
 	c := s.mustDial(opts)
 	k := <-s.sockets
-	s.negotiation = "{}"
+	s.set(func(s *stub) { s.offer = "{}" })
 	k.close(1011)
 	closedWithin(t, c, 5*time.Second)
 	equal(t, happened.take(t, 2)[0], "reconnecting: WebSocket closed with status code: 1011 (no reason given)")
@@ -160,7 +160,7 @@ func TestPolicy(t *testing.T) {
 	}
 
 	// Asked first, and saying no: reconnecting is never entered.
-	s.negotiation = defaultOffer
+	s.set(func(s *stub) { s.offer = defaultOffer })
 	happened = course{}
 	opts = happened.options()
 	opts.Reconnect = func(client.Retry) (time.Duration, bool) { return 0, false }

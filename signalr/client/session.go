@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hubwire/hubwire/wire"
 )
@@ -100,9 +101,11 @@ func (s *session) ride(t transport) error {
 	stop := context.AfterFunc(ctx, t.kill)
 	var writer sync.WaitGroup
 	writer.Go(func() { // ends with ctx
-		if err := s.write(ctx, t); err != nil {
-			cancel(err)
+		err := s.write(ctx, t)
+		if errors.Is(err, errLost) {
+			_ = wait(ctx, readerGrace)
 		}
+		cancel(err)
 	})
 	cancel(s.read(ctx, t)) // the first cause counts
 	writer.Wait()
@@ -111,6 +114,10 @@ func (s *session) ride(t transport) error {
 	}
 	return context.Cause(ctx)
 }
+
+// readerGrace is how long a reader may take to end by itself when nothing can be
+// sent any more: it may be about to read why.
+const readerGrace = 250 * time.Millisecond
 
 // write sends what is in the outbox until ctx ends or the client takes leave.
 func (s *session) write(ctx context.Context, t transport) error {

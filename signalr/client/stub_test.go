@@ -19,23 +19,39 @@ import (
 // synctest bubble.
 type stub struct {
 	*testing.T
-	mux       *http.ServeMux
 	srv       *http.Server
 	transport *http.Transport
 	dialled   chan net.Conn
 	closed    chan struct{}
 	once      sync.Once
 
-	negotiation string            // the answer to a negotiate
-	sockets     chan *socket      // WebSockets that came, behind the handshake
-	raw         bool              // the test shakes hands itself
-	requests    box[http.Request] // that came
+	sockets  chan *socket      // WebSockets that came, behind the handshake
+	requests box[http.Request] // that came
+
+	mu    sync.Mutex // guards the following
+	mux   *http.ServeMux
+	raw   bool   // the test shakes hands itself
+	offer string // the answer to a negotiate
+}
+
+// set changes what the stub does.
+func (s *stub) set(change func(s *stub)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// routes are other routes from now on.
+func (s *stub) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	s.set(func(s *stub) { s.mux = mux })
+	return mux
 }
 
 const defaultOffer = `{"negotiateVersion":1,"connectionId":"ID","connectionToken":"TOKEN","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}]}`
 
 func newStub(t *testing.T) *stub {
-	s := &stub{T: t, mux: http.NewServeMux(), dialled: make(chan net.Conn), closed: make(chan struct{}), negotiation: defaultOffer, sockets: make(chan *socket, 10)}
+	s := &stub{T: t, mux: http.NewServeMux(), dialled: make(chan net.Conn), closed: make(chan struct{}), offer: defaultOffer, sockets: make(chan *socket, 10)}
 	s.transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
 		select {
@@ -49,12 +65,17 @@ func newStub(t *testing.T) *stub {
 	}}
 	s.mux.HandleFunc("POST /hub/negotiate", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, s.negotiation)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, _ = io.WriteString(w, s.offer)
 	})
 	s.mux.HandleFunc("GET /hub", s.webSocket)
 	s.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.put(*r)
-		s.mux.ServeHTTP(w, r)
+		s.mu.Lock()
+		mux := s.mux
+		s.mu.Unlock()
+		mux.ServeHTTP(w, r)
 	})}
 	go func() { _ = s.srv.Serve(s) }() // ends with stop
 	t.Cleanup(s.stop)
@@ -125,7 +146,10 @@ func (s *stub) webSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(1 << 20)
 	k := &socket{stub: s, ws: ws, query: r.URL.RawQuery, gone: make(chan struct{})}
-	if !s.raw {
+	s.mu.Lock()
+	raw := s.raw
+	s.mu.Unlock()
+	if !raw {
 		if hello := k.read(); !strings.HasPrefix(hello, `{"protocol":"json","version":`) {
 			s.Errorf("the handshake is %s", hello)
 		}
