@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,4 +28,18 @@ func TestReplay(t *testing.T) {
 	cmd.Dir = filepath.Join(root, "test", "replay")
 	c := &child{cmd: cmd, ended: make(chan struct{})}
 	follow(t, c.reports(t), c.ended, c.why)
+}
+
+// TestReplayNotices has the tool play against a server that is none: it must
+// notice.
+func TestReplayNotices(t *testing.T) {
+	node := needNode(t)
+	wrong := httptest.NewServer(http.NotFoundHandler())
+	defer wrong.Close()
+	cmd := exec.Command(node, "replay.mjs", "--url", wrong.URL, "--only", "^(json/echo-int|http/negotiate-v1|odd-json/type-zero)$")
+	cmd.Dir = filepath.Join(root, "test", "replay")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "0 same, 0 deviate as written down, 3 failed") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -16,7 +16,7 @@ const { values, positionals } = parseArgs({ options: { except: { type: "string",
 const except = new RegExp(values.except);
 const groups = {};
 for (const file of fs.readdirSync(positionals[0], { recursive: true }).filter((f) => /[\\/].*\.json$/.test(f)).sort()) {
-  const { group, timed, ...doc } = JSON.parse(fs.readFileSync(path.join(positionals[0], file)));
+  const { group, ...doc } = JSON.parse(fs.readFileSync(path.join(positionals[0], file)));
   const paths = doc.steps.filter((s) => s.http).map((s) => s.http.path);
   if (except.test([file, doc.transport, doc.endpoint, ...paths].join(" "))) continue;
   const timing = group === "timing";

@@ -39,7 +39,7 @@ func goTest(ctx context.Context, r *result, dir string, args ...string) {
 		return
 	}
 	before := len(r.failed)
-	counter{r, map[string]*strings.Builder{}, map[string]bool{}}.read(out)
+	newCounter(r).read(out)
 	if err := cmd.Wait(); err != nil && len(r.failed) == before {
 		r.fail("go test "+strings.Join(args, " "), err.Error()+"\n"+stderr.String())
 	}
@@ -49,6 +49,10 @@ type counter struct {
 	r       *result
 	output  map[string]*strings.Builder // of tests that run
 	parents map[string]bool             // names that have subtests; true: one of them failed
+}
+
+func newCounter(r *result) counter {
+	return counter{r, map[string]*strings.Builder{}, map[string]bool{}}
 }
 
 func (c counter) read(lines io.Reader) {
@@ -75,9 +79,9 @@ func (c counter) event(e event) {
 	switch e.Action {
 	case "run":
 		c.output[name] = new(strings.Builder)
-		if i := strings.LastIndexByte(name, '/'); i > 0 && strings.Contains(e.Test, "/") {
-			if _, known := c.parents[name[:i]]; !known {
-				c.parents[name[:i]] = false
+		for _, p := range parents(e, name) {
+			if _, known := c.parents[p]; !known {
+				c.parents[p] = false
 			}
 		}
 	case "output", "build-output":
@@ -101,8 +105,8 @@ func (c counter) end(e event, name string) {
 	childFailed, isParent := c.parents[name]
 	switch {
 	case e.Action == "fail" || e.Action == "build-fail":
-		if i := strings.LastIndexByte(name, '/'); i > 0 && strings.Contains(e.Test, "/") {
-			c.parents[name[:i]] = true
+		for _, p := range parents(e, name) {
+			c.parents[p] = true
 		}
 		// A package fails with its tests; on its own only when it does not
 		// build, panics or leaves goroutines behind.
@@ -115,6 +119,17 @@ func (c counter) end(e event, name string) {
 	default:
 		c.r.pass(name)
 	}
+}
+
+// parents are the names that a subtest may be below of. Its own name may have
+// slashes, so some of them may be no test.
+func parents(e event, name string) (all []string) {
+	for i := len(name) - len(e.Test); i < len(name); i++ {
+		if name[i] == '/' {
+			all = append(all, name[:i])
+		}
+	}
+	return all
 }
 
 // failedIn reports whether a test of the package has failed.
