@@ -159,6 +159,7 @@ func (p *Port) Turn() (mine bool) {
 		t.mu.Unlock()
 		return true
 	}
+	seq := slot.seq.Load() // the slot may be taken again once the turn is given up
 	t.spawned = true
 	c.inTurn.Store(true)
 	t.mu.Unlock()
@@ -173,7 +174,7 @@ func (p *Port) Turn() (mine bool) {
 	done = true
 
 	t.mu.Lock()
-	if mine = t.slot == slot; mine {
+	if mine = t.slot == slot && slot.seq.Load() == seq; mine {
 		t.slot = nil
 		slot.conn.Store(nil)
 		c.inTurn.Store(false)
