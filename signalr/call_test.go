@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -197,7 +198,9 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-func TestUploads(t *testing.T) {
+func TestUploads(t *testing.T) { synctest.Test(t, testUploads) }
+
+func testUploads(t *testing.T) {
 	call := func(p *peer, id, target, streams string) {
 		p.records(`{"type":1,"invocationId":"` + id + `","target":"` + target + `","arguments":[],"streamIds":[` + streams + `]}␞`)
 	}
@@ -249,6 +252,7 @@ func TestUploads(t *testing.T) {
 
 	p.records(`{"type":4,"invocationId":"m","target":"Mirror","arguments":[],"streamIds":["n"]}␞{"type":2,"invocationId":"n","item":1}␞`)
 	p.want(`{"type":2,"invocationId":"m","item":2}`)
+	synctest.Wait() // until the handler waits for the next item
 	p.records(`{"type":5,"invocationId":"m"}␞{"type":2,"invocationId":"n","item":2}␞{"type":3,"invocationId":"n"}␞`)
 	p.want(`{"type":2,"invocationId":"m","item":4}`, `{"type":3,"invocationId":"m"}`) // as recorded (section 6.5)
 
@@ -409,4 +413,26 @@ func TestSize(t *testing.T) {
 	if signalr.ConnSize > 300 {
 		t.Errorf("a connection takes %d bytes", signalr.ConnSize)
 	}
+}
+
+// A question gives its call's place and the reading away, again and again; no
+// answer and no connection is lost on the way.
+func TestQuestionsInTurn(t *testing.T) {
+	hub := newHub(t, nil)
+	s := serve(t, hub.Hub, nil)
+	p := s.connect("json")
+	for i := range 3000 {
+		p.call("a", "Ask", `"q"`)
+		id := member(p.record(), "invocationId")
+		p.records(`{"type":3,"invocationId":"` + id + `","result":"r"}␞{"type":1,"invocationId":"b","target":"Echo","arguments":["e"]}␞`)
+		got := []string{p.record(), p.record()}
+		slices.Sort(got)
+		if want := `[{"type":3,"invocationId":"a","result":"r"} {"type":3,"invocationId":"b","result":"e"}]`; fmt.Sprint(got) != want {
+			t.Fatalf("round %d: %s", i, got)
+		}
+	}
+	p.records(`{"type":7}␞`)
+	p.want(closedPlain)
+	p.wantClose(1000)
+	hub.wantGone(t, "")
 }

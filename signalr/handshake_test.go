@@ -237,7 +237,9 @@ func TestRefusedByConnect(t *testing.T) {
 	})
 	t.Run("full", func(t *testing.T) {
 		s := serve(t, newHub(t, &hubwire.Options{MaxConnections: 1}).Hub, nil)
-		s.connect("json")
+		first := s.connect("json")
+		first.call("1", "Echo", `"a"`)
+		first.want(`{"type":3,"invocationId":"1","result":"a"}`) // the hub has it
 		p := s.connect("json")
 		p.want(`{"type":7,"error":"Connection closed with an error.","allowReconnect":true}`)
 		p.wantClose(1000)
