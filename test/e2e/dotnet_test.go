@@ -79,7 +79,7 @@ func TestDotnet(t *testing.T) {
 // timed reports whether what a scenario observes depends on how quick the
 // machine is.
 func timed(scenario string) bool {
-	return strings.HasPrefix(scenario, "load.") || strings.HasPrefix(scenario, "timeout.") || scenario == "wire.cancels" || scenario == "wire.pings"
+	return strings.HasPrefix(scenario, "load.") || strings.HasPrefix(scenario, "timeout.") || scenario == "wire.cancels" || scenario == "wire.pings" || scenario == "wire.stateful"
 }
 
 // runDotnet runs scenarios of the .NET client, adds what it saw to got, and

@@ -3,6 +3,7 @@
 // equal JSON values are written (escapes, forms of numbers, order of members
 // inside of arguments and results; that of the message itself counts).
 import { split, unpack } from "./msgpack.mjs";
+import { returns } from "./recordings.mjs";
 
 // Headers that only Kestrel writes so.
 const kestrels = /^(date|server|content-length|transfer-encoding|connection|www-authenticate)$/i;
@@ -26,6 +27,8 @@ class View {
   constructor(recording, transports) {
     this.vary = Object.entries(recording.vary);
     this.transports = transports;
+    this.acks = recording.acks !== "vary";
+    this.returns = returns(recording);
     this.timing = recording.group === "timing";
     this.#binary = recording.protocol === "messagepack";
     for (const step of recording.steps) this.#step(step);
@@ -62,7 +65,7 @@ class View {
     const flow = r.status === 101 || (r.streaming && /event-stream/.test(headers));
     const where = responseTo ? `${conn}/${responseTo}` : flow ? conn : `${conn}/http`;
     this.#put(where, `${r.status} ${headers} ${body ?? r.bodyHex ?? ""}`);
-    if (flow) this.#form[conn] = r.streaming ? "events" : "";
+    if (flow) this.#form[conn] = r.streaming ? "events" : this.returns.has(conn) ? "hub" : "";
     else if (r.streaming) [this.#form[conn], this.#open] = ["body", this.lines[where]]; // an ordinary body, in chunks
   }
 
@@ -82,6 +85,7 @@ class View {
     const message = (m, ping) => {
       // How many items a stream yields until a timeout is no matter of theirs.
       m = this.#binary && this.#form[conn] ? m : canonical(m);
+      if (!this.acks && /^(\{"type":8,|\[8,)/.test(m)) return;
       if (m !== ping && !(this.timing && /^(\{"type":2,|\[2,)/.test(m))) this.#put(conn, m);
     };
     if (this.#form[conn] === "events") {

@@ -1,6 +1,7 @@
 // Plays one recording against a server and gives the recording of that run.
 import { Exchange } from "./http.mjs";
 import { Journal, sleep } from "./journal.mjs";
+import { returns } from "./recordings.mjs";
 import { Messages, Socket, frameOf } from "./socket.mjs";
 
 /** server: { port, child? } */
@@ -19,6 +20,7 @@ class Player {
     this.recording = recording;
     this.server = server;
     this.journal = new Journal(server.port);
+    this.returns = returns(recording);
   }
 
   async play() {
@@ -76,8 +78,9 @@ class Player {
     const req = { method: http.method, path: this.#swap(http.path), headers, body: http.bodyHex ? Buffer.from(http.bodyHex, "hex") : this.#swap(http.body ?? "") };
     if (http.bodyOnTheWire) req.rawBody = Buffer.from(http.bodyOnTheWire, "latin1");
     if (response?.status === 101) {
-      const socket = (this.#sockets[conn] = new Socket(this.journal, conn, this.recording.protocol, false));
-      this.#messages(conn).shaken = false;
+      const socket = (this.#sockets[conn] = new Socket(this.journal, conn, this.recording.protocol, this.returns.has(conn)));
+      this.#messages(conn).shaken = this.returns.has(conn);
+      socket.messages.acks = this.#messages(conn).acks = this.recording.acks !== "vary";
       socket.ready = socket.start(req);
       await Promise.race([socket.ready, sleep(1500)]); // a server may let it wait until an older socket is gone
       return;
@@ -120,7 +123,7 @@ class Player {
       const theirs = this.#messages(conn);
       theirs.feed(bytes);
       const timing = this.recording.group === "timing";
-      await socket?.until(() => socket.messages.count >= theirs.count || socket.over, timing ? 40000 : 6000);
+      await socket?.until(() => socket.messages.count >= theirs.count || socket.over, timing ? 40000 : this.recording.group === "stateful" ? 20000 : 6000);
       if (timing && theirs.seen.at(-1)?.type === 6) await socket?.until(() => socket.messages.pings >= theirs.pings || socket.over, step.ms + 1200 - this.journal.now());
       // An id that only an answer tells.
       const their = theirs.seen.at(-1)?.result, our = socket?.messages.seen[theirs.seen.length - 1]?.result;

@@ -18,6 +18,19 @@ export function read(dir = testdata) {
   return out.map((r) => ({ ...r, title: `${r.group}/${r.name}` }));
 }
 
+/** The connections that come back to an id that was in use: they shake no hands. */
+export function returns(recording) {
+  const used = new Set(), out = new Set();
+  for (const s of recording.steps) {
+    const id = s.http && /[?&]id=([^&]*)/.exec(s.http.path)?.[1];
+    if (!id || s.response?.status !== 101) continue;
+    const first = recording.steps.find((x) => x.conn === s.conn && x.dir === "send" && x.text);
+    if (used.has(id) && !/^\{"protocol"/.test(first?.text ?? "")) out.add(s.conn);
+    used.add(id);
+  }
+  return out;
+}
+
 /** Writes the recordings of one group. */
 export function write(dir, group, recordings) {
   const lines = recordings.flatMap(({ name, about, steps, group, title, ...rest }) => [{ name, about, ...rest }, ...steps]);

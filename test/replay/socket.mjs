@@ -7,6 +7,7 @@ import { split, unpack } from "./msgpack.mjs";
 /** Counts hub messages in a flow of bytes: the handshake's answer, then messages of the protocol. */
 export class Messages {
   seen = [];
+  acks = true; // they count
   #rest = Buffer.alloc(0);
 
   constructor(protocol, shaken) {
@@ -40,13 +41,13 @@ export class Messages {
     }
   }
 
-  /** How many there were, without pings. */
+  /** How many there were, without pings, and without Acks where those vary. */
   get count() {
-    return this.seen.filter((m) => m?.type !== 6).length;
+    return this.seen.filter((m) => m?.type !== 6 && (this.acks || m?.type !== 8)).length;
   }
 
   get pings() {
-    return this.seen.length - this.count;
+    return this.seen.filter((m) => m?.type === 6).length;
   }
 }
 
