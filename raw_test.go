@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,8 @@ type rawLink struct {
 
 	mu     sync.Mutex
 	took   strings.Builder
-	room   int // bytes that TryWrite and Write may take; negative: no bound
+	room   int        // bytes that TryWrite and Write may take; negative: no bound
+	jitter *rand.Rand // TryWrite takes as much as it says
 	err    error
 	wake   chan struct{}
 	closed chan struct{}
@@ -73,6 +75,9 @@ func (l *rawLink) TryWrite(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return 0, l.err
+	}
+	if l.jitter != nil && l.jitter.IntN(2) == 0 {
+		p = p[:l.jitter.IntN(len(p)+1)]
 	}
 	return l.takeLocked(p), nil
 }
