@@ -17,27 +17,26 @@ import (
 // streams and calls with uploads start in the same order but take none.
 type calls struct {
 	waiting atomic.Int32  // calls that wait; read without mu
-	begins  atomic.Uint64 // the number of the call that may begin now
-	soon    atomic.Uint64 // the number of the call that may begin at any moment
+	begins  atomic.Uint32 // the number of the call that may begin now
+	soon    atomic.Uint32 // the number of the call that may begin at any moment
 	parked  atomic.Int32  // how many wait for that without spinning
 
 	mu        sync.Mutex               // guards the following
-	taken     uint64                   // calls that were taken so far
-	parks     map[uint64]chan struct{} // of the parked, by number
+	taken     uint32                   // calls that were taken so far
+	parks     map[uint32]chan struct{} // of the parked, by number
 	head      *Call
 	tail      *Call
-	free      int       // places
+	free      int32     // places
 	spawned   bool      // a worker is on its way to its call
 	pass      func()    // of Port.Turns
 	slot      *turnSlot // the reader runs a call, and has not given up reading
-	worker    func()    // Conn.work
 	input     int       // bytes of input that waiting calls and uploads hold
 	held      int       // bytes that calls hold which run without a place
 	active    map[*Call]struct{}
 	one       *Call // the only active call, so that most connections need no map
 	streams   map[string]*Call
-	unary     int  // calls that run and are no streams
-	retires   bool // no new calls: the hub shuts down
+	unary     int32 // calls that run and are no streams
+	retires   bool  // no new calls: the hub shuts down
 	ended     bool
 	roomy     bool          // the connection can be resumed: more input may wait
 	unblocked bool          // Wait does not wait any more
@@ -151,10 +150,7 @@ func (c *Conn) spawnLocked() {
 		return
 	}
 	t.spawned = true
-	if t.worker == nil {
-		t.worker = c.work // made once: a go statement with arguments allocates
-	}
-	go t.worker() // ends with its call, and those that wait behind it
+	go c.work() // ends with its call, and those that wait behind it
 }
 
 // startableLocked reports whether the call that waits in front may start.
@@ -207,7 +203,7 @@ func (c *Call) await() {
 		i = 0
 		t.mu.Lock()
 		if t.parks == nil {
-			t.parks = map[uint64]chan struct{}{}
+			t.parks = map[uint32]chan struct{}{}
 		}
 		wake := make(chan struct{})
 		t.parks[c.number] = wake

@@ -28,28 +28,29 @@ type Conn struct {
 	shard    *shard
 	q        queue
 	over     atomic.Bool  // so much waits that no call may start
-	lined    atomic.Int64 // bytes for this connection alone that are in line
+	lined    atomic.Int32 // bytes for this connection alone that are in line
 	pumpDue  bool
 	endDue   bool
-	endCause error
+	endSlow  bool // the reason is ErrSlow
+	endLost  bool // the reason is wire.ErrLost
 
 	id    string
 	user  *User
 	req   *Request
-	ctx   callCtx
+	base  context.Context // values
 	calls calls
 
 	inTurn    atomic.Bool // the reader runs calls
 	unflushed atomic.Bool // answers are left to the end of the turn
+	asking    atomic.Bool // Connect has returned: the client can be asked
+	counted   atomic.Bool // the end of the connection was counted, or was not the hub's
 	turnHint  uint8       // where in Hub.turns to look for room first
-
-	asking  atomic.Bool // Connect has returned: the client can be asked
-	counted atomic.Bool // the end of the connection was counted, or was not the hub's
-	once    bool        // lives as long as one call (D 9)
+	once      bool        // lives as long as one call (D 9)
 
 	state   sync.Mutex // guards the following
 	ended   bool
 	aborted bool
+	ctx     *callCtx // made on first use: most connections have no need
 	all     *membership
 	own     *membership // of the user
 	groups  map[string]*membership
@@ -72,7 +73,27 @@ func (c *Conn) Request() *Request { return c.req }
 
 // Context ends with the connection. It carries the values of the connecting
 // request's context.
-func (c *Conn) Context() context.Context { return &c.ctx }
+func (c *Conn) Context() context.Context {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if c.ctx == nil {
+		c.ctx = &callCtx{base: c.base}
+		if c.ended {
+			c.ctx.cancel(context.Canceled)
+		}
+	}
+	return c.ctx
+}
+
+// cancel ends what Context returns.
+func (c *Conn) cancel() {
+	c.state.Lock()
+	ctx := c.ctx
+	c.state.Unlock()
+	if ctx != nil {
+		ctx.cancel(context.Canceled)
+	}
+}
 
 // Abort closes the connection; the client is told not to reconnect.
 func (c *Conn) Abort() {

@@ -106,7 +106,7 @@ type Call struct {
 
 	result   any
 	released bool   // guarded by conn.calls.mu: the slot was given back while the call runs
-	number   uint64 // in the order of the connection's calls
+	number   uint32 // in the order of the connection's calls
 	next     *Call
 }
 

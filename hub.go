@@ -156,8 +156,8 @@ func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	f := l.Framing()
 	c := &Conn{hub: h, link: l, framing: f, protocol: f.Protocol(), id: id, user: u, req: r}
 	c.shard = h.shards[shardOf(id, len(h.shards))]
-	c.ctx.base = context.WithoutCancel(ctx)
-	c.calls.free = h.opts.ParallelCalls
+	c.base = valuesOf(ctx)
+	c.calls.free = int32(h.opts.ParallelCalls)
 	if l, ok := l.(wire.Resumable); ok {
 		c.keep(l.Unacked())
 	}
@@ -182,7 +182,7 @@ func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 		h.log.Info("hubwire: connection refused", "hub", h.opts.Name, "conn", id, "err", err)
 		c.gone()
 		c.stopCalls(context.Canceled)
-		c.ctx.cancel(context.Canceled)
+		c.cancel()
 		h.remove(c)
 	}()
 	err = h.connect(c)
@@ -263,7 +263,7 @@ func (h *Hub) connect(c *Conn) error {
 		return nil
 	}
 	call := &Call{conn: c, kind: wire.Connect}
-	call.ctx.base, call.ctx.call = c.ctx.base, call
+	call.ctx.base, call.ctx.call = c.base, call
 	invoke := wrap(func(ctx context.Context, call *Call) error { return h.opts.Connect(ctx, c) }, h.opts.Filters)
 	defer call.ctx.cancel(nil)
 	return h.safely(c, "Connect", func() error { return invoke(&call.ctx, call) })

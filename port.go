@@ -37,7 +37,7 @@ func (p *Port) StartIn(call *Call, in *wire.Call) {
 	if call.h != nil {
 		call.kind = call.h.kind
 	}
-	call.ctx.base, call.ctx.call = c.ctx.base, call
+	call.ctx.base, call.ctx.call = c.base, call
 	if in.Headers != nil && h.opts.TraceIn != nil {
 		_ = h.safely(c, "TraceIn", func() error {
 			if ctx := h.opts.TraceIn(call.ctx.base, in.Headers); ctx != nil {
@@ -196,14 +196,14 @@ func (p *Port) End(cause error) {
 		return
 	}
 	c.stopCalls(context.Canceled)
-	c.ctx.cancel(context.Canceled)
+	c.cancel()
 	if !c.waitCalls(disconnectWait) {
 		c.hub.log.Error("hubwire: calls ignore the end of their context", "hub", c.hub.opts.Name, "conn", c.id, "calls", c.running())
 	}
 	defer c.hub.remove(c) // also when Disconnect leaves with runtime.Goexit
 	if c.asking.Load() && c.hub.opts.Disconnect != nil {
 		c.hub.safely(c, "Disconnect", func() error {
-			c.hub.opts.Disconnect(c.ctx.base, c, cause)
+			c.hub.opts.Disconnect(c.base, c, cause)
 			return nil
 		})
 	}

@@ -111,22 +111,26 @@ type queue struct {
 	head   int
 	inline [2]item // so that an idle connection needs no other memory
 
-	msgs, bytes int    // counted records that wait or are being written
-	gauge       int    // what of bytes is in the counter queued_bytes
-	controls    int    // control frames among items
-	rest        []byte // what the link did not take of a write
-	restMsgs    int
-	restBytes   int
-	overfull    bool // more came than may wait, before the client was behind
-	draining    bool // the drain goroutine runs
-	flushing    bool // a flush goroutine is on its way
-	touched     bool // in the list of phase 2
-	closed      bool // nothing more is taken
+	msgs, bytes int   // counted records that wait or are being written
+	gauge       int   // what of bytes is in the counter queued_bytes
+	controls    int32 // control frames among items
+	rest        *rest // what the link did not take of a write; nil: nothing
+	overfull    bool  // more came than may wait, before the client was behind
+	draining    bool  // the drain goroutine runs
+	flushing    bool  // a flush goroutine is on its way
+	touched     bool  // in the list of phase 2
+	closed      bool  // nothing more is taken
 
 	room chan struct{} // closed when there is room; nil where nobody waits
 
 	resume *resume // nil without stateful reconnect
-	gen    int     // counts the links
+	gen    int32   // counts the links
+}
+
+// A rest is a write, or a part of one, that the link has not taken.
+type rest struct {
+	p           []byte
+	msgs, bytes int // counted records in it
 }
 
 // behind reports whether the client is behind: then the bounds apply.
@@ -155,13 +159,20 @@ func (q *queue) popped() {
 
 // unlock unlocks c.mu and then does what must not be done under it.
 func (c *Conn) unlock() {
-	pump, end, cause, link := c.pumpDue, c.endDue, c.endCause, c.link
-	c.pumpDue, c.endDue, c.endCause = false, false, nil
+	pump, end, slow, lost, link := c.pumpDue, c.endDue, c.endSlow, c.endLost, c.link
+	c.pumpDue, c.endDue, c.endSlow, c.endLost = false, false, false, false
 	if c.hub.opts.Metrics != nil {
 		c.gaugeLocked()
 	}
 	c.mu.Unlock()
 	if end {
+		var cause error
+		switch {
+		case slow:
+			cause = ErrSlow
+		case lost:
+			cause = wire.ErrLost
+		}
 		link.Close(cause, true)
 	}
 	if pump {
@@ -272,7 +283,9 @@ func (c *Conn) fitsLocked(n, size int) bool {
 	q, limit := &c.q, &c.hub.opts.Queue
 	msgs, bytes := q.msgs, q.bytes
 	if limit.Full == DropOldest {
-		msgs, bytes = msgs-q.restMsgs, bytes-q.restBytes
+		if q.rest != nil {
+			msgs, bytes = msgs-q.rest.msgs, bytes-q.rest.bytes
+		}
 	}
 	return msgs+n <= limit.Messages && (bytes == 0 || bytes+size <= limit.Bytes)
 }
@@ -401,7 +414,7 @@ func (c *Conn) removeLocked(i int) {
 func (c *Conn) slowLocked() {
 	c.closes("slow")
 	c.discardLocked()
-	c.endDue, c.endCause = true, ErrSlow
+	c.endDue, c.endSlow = true, true
 }
 
 // discardLocked drops all that waits, for good.

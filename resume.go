@@ -105,7 +105,7 @@ func (p *Port) Detach() {
 func (c *Conn) detachLocked() {
 	q := &c.q
 	q.resume.detached = true
-	q.rest, q.restMsgs, q.restBytes = nil, 0, 0
+	q.rest = nil
 	q.draining = false
 	q.gen++
 }

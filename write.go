@@ -119,7 +119,7 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 			p = append([]byte(nil), p...)
 		}
 		q := &c.q
-		q.rest, q.restMsgs, q.restBytes = p, msgs, bytes
+		q.rest = &rest{p, msgs, bytes}
 		q.draining = true
 		if n == 0 && q.overfull && !c.trimLocked() {
 			q.draining = false
@@ -148,7 +148,7 @@ func (c *Conn) trimLocked() bool {
 func (c *Conn) lostLocked(err error) {
 	c.endDue = true
 	if c.q.resume != nil {
-		c.endCause = wire.ErrLost
+		c.endLost = true
 		c.detachLocked()
 		return
 	}
@@ -160,7 +160,7 @@ func (c *Conn) lostLocked(err error) {
 // where nothing is in front of it. rec is not kept.
 func (c *Conn) send(rec []byte, key string, cl class) {
 	if c.shard.busy.Load() {
-		c.lined.Add(int64(len(rec)))
+		c.lined.Add(int32(len(rec)))
 		c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
 		return
 	}
@@ -254,7 +254,7 @@ func (c *Conn) wait(ctx context.Context, limit int) error {
 }
 
 // drain writes what waits for a connection that cannot take it at once.
-func (c *Conn) drain(link wire.Link, gen int) {
+func (c *Conn) drain(link wire.Link, gen int32) {
 	s := scratches.Get().(*scratch)
 	defer s.free()
 	stall := time.AfterFunc(c.hub.opts.Queue.Stall, func() { c.stalled(gen) })
@@ -267,14 +267,15 @@ func (c *Conn) drain(link wire.Link, gen int) {
 			return
 		}
 		if q.rest == nil && !q.closed && q.ready() {
-			q.rest, _, q.restMsgs, q.restBytes = c.takeLocked(s)
+			p, _, msgs, bytes := c.takeLocked(s)
+			q.rest = &rest{p, msgs, bytes}
 		}
 		if q.rest == nil || q.closed {
 			q.draining = false
 			c.unlock()
 			return
 		}
-		p := q.rest
+		p := q.rest.p
 		c.unlock()
 		for len(p) > 0 {
 			// In pieces, so that a client that is slow but alive is not stalled.
@@ -296,15 +297,16 @@ func (c *Conn) drain(link wire.Link, gen int) {
 		stall.Stop()
 		c.mu.Lock()
 		if !q.closed && q.gen == gen {
+			done := q.rest
 			q.rest = nil
-			c.accountLocked(q.restMsgs, q.restBytes)
+			c.accountLocked(done.msgs, done.bytes)
 		}
 		c.unlock()
 	}
 }
 
 // stalled is called when a write made no progress for Queue.Stall.
-func (c *Conn) stalled(gen int) {
+func (c *Conn) stalled(gen int32) {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.q.draining && !c.q.closed && c.q.gen == gen {

@@ -1,0 +1,14 @@
+package hubwire
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// A connection that waits is mostly this struct and a stack. 512 bytes is a size
+// class of the allocator: one more byte costs 64.
+func TestConnSize(t *testing.T) {
+	if n := unsafe.Sizeof(Conn{}); unsafe.Sizeof(uintptr(0)) == 8 && n > 512 {
+		t.Errorf("a Conn has %d bytes", n)
+	}
+}
