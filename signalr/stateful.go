@@ -86,7 +86,8 @@ func (r *stateful) take(c *conn, p *parser) (fresh, on bool) {
 			c.port.Acked(uint64(p.sequenceID))
 		}
 	case sequence:
-		if p.sequenceID > r.count {
+		// Above r.count may lie what came before a resend that was cut.
+		if p.sequenceID > r.latest.Load()+1 {
 			c.fail(errSequence)
 			return false, false
 		}
