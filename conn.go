@@ -28,7 +28,7 @@ type Conn struct {
 	shard    *shard
 	q        queue
 	over     atomic.Bool  // so much waits that no call may start
-	lined    atomic.Int32 // bytes for this connection alone that are in line
+	lined    atomic.Int64 // what is in line for this connection alone: bytes, and linedOne for each record
 	pumpDue  bool
 	endDue   bool
 	endSlow  bool // the reason is ErrSlow
@@ -57,6 +57,8 @@ type Conn struct {
 	values  map[any]any
 	asks    map[string]*ask // questions to this client
 }
+
+const linedOne = 1 << 40
 
 // ID is the public id of the connection: what Hub.Conn and Except take.
 func (c *Conn) ID() string { return c.id }

@@ -179,7 +179,7 @@ func (s *shard) distribute(log []entry) {
 			continue
 		case opOne:
 			e.conn.mu.Lock()
-			e.conn.lined.Add(-int32(len(e.rec)))
+			e.conn.lined.Add(-linedOne - int64(len(e.rec)))
 			e.conn.oneLocked(e.rec, e.key, e.class)
 			s.touchLocked(e.conn)
 			e.conn.unlock()

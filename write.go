@@ -160,7 +160,7 @@ func (c *Conn) lostLocked(err error) {
 // where nothing is in front of it. rec is not kept.
 func (c *Conn) send(rec []byte, key string, cl class) {
 	if c.shard.busy.Load() {
-		c.lined.Add(int32(len(rec)))
+		c.lined.Add(linedOne + int64(len(rec)))
 		c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
 		return
 	}
@@ -236,7 +236,9 @@ func (c *Conn) wait(ctx context.Context, limit int) error {
 			c.mu.Unlock()
 			return ErrClosed
 		}
-		if n := q.bytes + int(c.lined.Load()); n == 0 || n < limit && q.msgs < c.hub.waitMessages() {
+		lined := c.lined.Load()
+		msgs, bytes := q.msgs+int(lined/linedOne), q.bytes+int(lined%linedOne)
+		if bytes == 0 || bytes < limit && msgs < c.hub.waitMessages() {
 			c.mu.Unlock()
 			return nil
 		}
