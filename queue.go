@@ -114,6 +114,7 @@ type queue struct {
 	msgs, bytes int   // counted records that wait or are being written
 	gauge       int   // what of bytes is in the counter queued_bytes
 	controls    int32 // control frames among items
+	gen         int32 // counts the links
 	rest        *rest // what the link did not take of a write; nil: nothing
 	overfull    bool  // more came than may wait, before the client was behind
 	draining    bool  // the drain goroutine runs
@@ -124,7 +125,6 @@ type queue struct {
 	room chan struct{} // closed when there is room; nil where nobody waits
 
 	resume *resume // nil without stateful reconnect
-	gen    int32   // counts the links
 }
 
 // A rest is a write, or a part of one, that the link has not taken.
