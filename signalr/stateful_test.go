@@ -193,7 +193,7 @@ func TestStatefulAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := lasting(t, newHub(t, nil).Hub, &signalr.Options{KeepAlive: time.Hour})
 		p, _ := s.stateful("json")
-		time.Sleep(3 * time.Second)
+		time.Sleep(3500 * time.Millisecond)
 		p.records(`{"type":6}␞`) // does not count
 		p.call("1", "Add", `"not a number",1`)
 		p.call("2", "NoSuchMethod", ``)
