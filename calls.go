@@ -1,6 +1,7 @@
 package hubwire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -440,6 +441,10 @@ func (c *Conn) logFault(call *Call, f *wire.Fault) {
 	}
 	if err == nil {
 		err = f
+	}
+	if call.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		c.hub.log.Debug("hubwire: call cancelled", "hub", c.hub.opts.Name, "conn", c.id, "call", f.Name)
+		return
 	}
 	if f.Kind == wire.Failed || f.Kind == wire.StreamFailed {
 		if _, public := errors.AsType[*Error](err); !public {

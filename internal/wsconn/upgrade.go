@@ -41,7 +41,7 @@ func (c *Config) maxFragments() uint32 {
 	switch n := c.MaxFragments; {
 	case n == 0:
 		return 1 << 16
-	case n < 0 || n > 1<<31:
+	case n < 0 || uint64(n) > 1<<32-2:
 		return 1<<32 - 1
 	default:
 		return uint32(n)
