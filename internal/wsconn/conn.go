@@ -80,7 +80,7 @@ type Conn struct {
 	in    incoming // the reader's alone, as the rest
 	buf   *buffer  // where the last read went
 	n     int      // what the last direct read brought: bytes, 0 for the end, or -errno
-	early []byte   // what came together with the request
+	early *[]byte  // what came together with the request; nil: nothing
 }
 
 // Bits of Conn.state. They are set under mu, never cleared, and may be read

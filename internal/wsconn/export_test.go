@@ -12,7 +12,7 @@ func Ordinary(cfg Config) *Config {
 func New(nc net.Conn, cfg *Config) *Conn { return newConn(nc, cfg) }
 
 // Early puts bytes before what the connection brings.
-func (c *Conn) Early(p []byte) { c.early = p }
+func (c *Conn) Early(p []byte) { c.early = &p }
 
 // Held reports what an idle reader holds: a read buffer, part of a control
 // frame, a pong.

@@ -169,7 +169,7 @@ func (c *Conn) ended(result, err error) error {
 // for them. On the ordinary path it waits with held.
 func (c *Conn) read(raw syscall.RawConn, ready func(uintptr) bool, held []byte) ([]byte, error) {
 	if c.early != nil {
-		p := c.early
+		p := *c.early
 		c.early = nil
 		return p, nil
 	}

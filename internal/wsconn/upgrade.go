@@ -146,6 +146,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error)
 		return nil, err
 	}
 	c := newConn(nc, cfg)
-	c.early = early
+	if early != nil {
+		c.early = &early
+	}
 	return c, nil
 }
