@@ -481,6 +481,8 @@ func TestStatefulEnds(t *testing.T) {
 				r.do(t, hub, p)
 				if r.words != "" {
 					p.want(r.words)
+				} else {
+					synctest.Wait() // it was heard
 				}
 				s.gone(token)
 				p.wantClose(1000)
