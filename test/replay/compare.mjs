@@ -6,7 +6,7 @@ import { split, unpack } from "./msgpack.mjs";
 import { returns } from "./recordings.mjs";
 
 // Headers that only Kestrel writes so.
-const kestrels = /^(date|server|content-length|transfer-encoding|connection|www-authenticate)$/i;
+const kestrels = /^(date|server|content-length|transfer-encoding|connection)$/i;
 
 /**
  * The sequence of what was seen, as lines of text, by connection.
