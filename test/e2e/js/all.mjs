@@ -7,4 +7,5 @@ import "./uploads.mjs";
 import "./results.mjs";
 import "./sends.mjs";
 import "./life.mjs";
+import "./stateful.mjs";
 import "./payloads.mjs";

@@ -54,11 +54,12 @@ export class Stage {
    *   path, query           the endpoint
    *   skipNegotiation       WebSockets at once
    *   reconnect             an array of delays, or a policy
+   *   stateful              stateful reconnect
    *   cut                   the way leads through the harness, which can cut it
    *   serverTimeout, ping   the client's timers in milliseconds
    *   on                    handlers by method
    */
-  build({ path = "/conformance", query = {}, skipNegotiation, reconnect, cut, serverTimeout, ping, on = {}, name = "c" } = {}) {
+  build({ path = "/conformance", query = {}, skipNegotiation, reconnect, stateful, cut, serverTimeout, ping, on = {}, name = "c" } = {}) {
     const { signalR, protocol } = this.env;
     const hub = cut ? this.env.harness : this.env.hub;
     const search = new URLSearchParams(query).toString();
@@ -70,6 +71,7 @@ export class Stage {
       .configureLogging({ log: (level, text) => level > 1 && this.log.push(`${name}: ${text}`) });
     if (protocol === "msgpack") builder.withHubProtocol(new signalR.protocols.msgpack.MessagePackHubProtocol());
     if (reconnect) builder.withAutomaticReconnect(reconnect);
+    if (stateful) builder.withStatefulReconnect();
     if (serverTimeout) builder.withServerTimeout(serverTimeout);
     if (ping) builder.withKeepAliveInterval(ping);
     const c = new Client(builder.build());
