@@ -251,7 +251,7 @@ const lastWait = 5 * time.Second
 // forget makes the connection's token unknown, before the client can see that
 // the connection has ended.
 func (c *conn) forget() {
-	if c.session != (connID{}) {
+	if c.session != (connID{}) && !c.t.known() {
 		c.mount.sessions.end(c.session, time.Now())
 	}
 }
@@ -265,11 +265,17 @@ func (c *conn) over(err error) {
 	}
 	m := c.mount
 	c.end(&ending{silent: true, cause: c.cause(err)})
+	if c.in != nil {
+		c.in.close()
+	}
 	c.last.Wait()
+	c.arrived()
 	c.rest()
 	c.forget()
 	if o := c.opening; o != nil {
-		o.late.Stop()
+		if o.late != nil {
+			o.late.Stop()
+		}
 		m.handshakes.Add(-1)
 	}
 	m.conns.Add(-1)
@@ -293,7 +299,7 @@ func (c *conn) safely(read func() error) (err error) {
 // cause is what Disconnect is told of an end of input that nobody announced.
 func (c *conn) cause(err error) error {
 	switch {
-	case len(c.part) > 0:
+	case c.halfway():
 		return errPartial
 	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
 		return nil

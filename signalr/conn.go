@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/ticker"
@@ -35,6 +36,7 @@ type conn struct {
 	hub     protocol      // set when the handshake is done, unchanged then
 	opening *opening      // nil once open
 	session connID        // zero: not negotiated
+	in      *input        // what is posted; nil where that cannot be
 
 	stateful *stateful // nil: stateful reconnect was not granted
 
@@ -53,6 +55,7 @@ type conn struct {
 	waits   atomic.Bool                   // the reader waits for room: the client's clock stands still
 	armed   atomic.Bool                   // the client has pinged
 	seen    atomic.Int64                  // when the client was heard
+	expires atomic.Int64                  // when the user's credentials end, Unix milliseconds; 0: never
 	pinged  int64                         // when we pinged; the ticker's alone
 	running atomic.Int32                  // ordinary calls that have not been answered
 	settled atomic.Pointer[chan struct{}] // closed when running is 0; nil where nobody waits
@@ -206,7 +209,7 @@ func (c *conn) shake(record []byte) bool {
 	if h, err := c.parser.parseHandshake(record); err != nil {
 		text = "An unexpected error occurred during connection handshake." + detail(err, c.mount.hubOpts.DetailedErrors)
 	} else {
-		hub, text = c.mount.choose(h)
+		hub, text = c.mount.choose(h, c.t.framings())
 		version = h.version
 	}
 	if hub == nil {
@@ -226,9 +229,12 @@ func (c *conn) shake(record []byte) bool {
 	answer := [...]wire.Record{{Bytes: []byte(handshakeAnswer)}}
 	_ = c.t.Write(c.framed().Append(nil, answer[:])) // a transport that has failed is noticed by its reader
 	c.mu.Lock()
-	c.phase = joining
+	gone := c.phase != answering // the transport has ended meanwhile
+	if !gone {
+		c.phase = joining
+	}
 	c.mu.Unlock()
-	return c.join()
+	return !gone && c.join()
 }
 
 // join enters the hub, which runs Connect, and reports whether the connection
@@ -236,6 +242,7 @@ func (c *conn) shake(record []byte) bool {
 func (c *conn) join() bool {
 	o, m := c.opening, c.mount
 	o.late.Stop()
+	c.arrived()
 	o.req.Protocol = c.hub.Name()
 	port, err := m.hub.Open(o.ctx, c.link(), o.id, o.user, o.req)
 	c.mu.Lock()
@@ -368,6 +375,10 @@ var errNoResult = &hubwire.Error{Code: hubwire.CodeUnknown, Message: "Exception 
 // at least n seconds old.
 func (c *conn) Tick(now int64) {
 	o := &c.mount.opts
+	if at := c.expires.Load(); at != 0 && time.Now().UnixMilli() >= at {
+		c.endAside(&ending{reconnect: true})
+		return
+	}
 	if c.stateful != nil && !c.stateful.tick(c) {
 		return
 	}

@@ -163,3 +163,15 @@ func (r *Reader) Read(b []byte) error {
 	}
 	return r.hub.parse(r.p, body)
 }
+
+// AppendEvent makes an event of a payload.
+var AppendEvent = appendEvent
+
+// EventChunks frames records for an event stream.
+func EventChunks(records ...string) string {
+	var recs []wire.Record
+	for _, r := range records {
+		recs = append(recs, wire.Record{Bytes: []byte(r)})
+	}
+	return string(eventFramings.json.Append(nil, recs))
+}

@@ -117,11 +117,13 @@ func printable(c byte) string {
 }
 
 // choose finds what a request asks for, or the text of the refusal.
-func (m *mount) choose(h handshake) (protocol, string) {
+func (m *mount) choose(h handshake, on *framings) (protocol, string) {
 	p := m.protocol(h.protocol)
 	switch {
 	case p == nil:
 		return nil, "The protocol '" + h.protocol + "' is not supported."
+	case on.of(p) == nil:
+		return nil, "Cannot use the '" + p.Name() + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
 	case h.version > newestVersion:
 		return nil, "The server does not support version " + strconv.Itoa(int(h.version)) + " of the '" + p.Name() + "' protocol."
 	}

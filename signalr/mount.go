@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/ticker"
@@ -21,7 +20,8 @@ type mount struct {
 	names    map[string]string // the registered names, so that a call need not copy its own
 	signer   signer
 	sessions sessions
-	ticks    ticker.Set // the open connections
+	ticks    ticker.Set // the open connections, and the polled ones
+	pending  pending
 
 	origins    []origin
 	anyOrigin  bool
@@ -118,6 +118,7 @@ func newMount(hub *hubwire.Hub, opts *Options) *mount {
 		}
 	}
 	m.transports = availableTransports(o.Transports)
+	m.pending.limit = o.MaxPending
 	return m
 }
 
@@ -154,36 +155,13 @@ func (m *mount) endpoint(w http.ResponseWriter, r *http.Request) {
 
 // transport serves the GET that starts or goes on with a transport.
 func (m *mount) transport(w http.ResponseWriter, r *http.Request) {
-	name := "LongPolling"
 	switch {
 	case acceptsEvents(r):
-		name = "ServerSentEvents"
+		m.events(w, r)
 	case isWebSocket(r):
 		m.webSocket(w, r)
-		return
 	default:
-		h := w.Header()
-		h.Set("Cache-Control", "no-cache, no-store")
-		h.Set("Pragma", "no-cache")
-		h.Set("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
-	}
-	if _, ok := m.find(w, r); ok {
-		m.refuse(w, http.StatusNotFound, name+" transport not supported by this end point type")
-	}
-}
-
-// post takes what a client sends beside a transport that has no way up. There
-// is none such yet, and a WebSocket has its own.
-func (m *mount) post(w http.ResponseWriter, r *http.Request) {
-	if _, ok := m.find(w, r); ok {
-		m.refuse(w, http.StatusMethodNotAllowed, "POST requests are not allowed for WebSocket connections.")
-	}
-}
-
-// delete ends a polled connection, and no other.
-func (m *mount) delete(w http.ResponseWriter, r *http.Request) {
-	if _, ok := m.find(w, r); ok {
-		m.refuse(w, http.StatusBadRequest, "Cannot terminate this connection using the DELETE endpoint.")
+		m.poll(w, r)
 	}
 }
 
@@ -191,24 +169,6 @@ const (
 	noID      = "Connection ID required"
 	unknownID = "No Connection with that ID"
 )
-
-// find looks the request's connection up, unused or active. If there is none it
-// answers the request.
-func (m *mount) find(w http.ResponseWriter, r *http.Request) (tokenState, bool) {
-	token, ok := connectionToken(r)
-	if !ok {
-		m.refuse(w, http.StatusBadRequest, noID)
-		return over, false
-	}
-	c, err := m.signer.verify(token, hubwire.UserFrom(r.Context()).ID)
-	if err == nil {
-		if st := m.sessions.state(c, time.Now()); st != over {
-			return st, true
-		}
-	}
-	m.refuse(w, http.StatusNotFound, m.unknown(err))
-	return over, false
-}
 
 // unknown is the answer to an id that names no connection here.
 func (m *mount) unknown(err error) string {

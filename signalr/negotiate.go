@@ -43,7 +43,7 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 // id, which is the token.
 func (m *mount) agree(version int, stateful bool, user string) []byte {
 	id := newConnID()
-	token := m.signer.sign(claim{byte(version), stateful, time.Now().Add(connectWithin).Unix(), id}, user)
+	token := m.signer.sign(claim{byte(version), stateful, time.Now().Add(m.opts.DisconnectTimeout).Unix(), id}, user)
 	b := []byte{'{'}
 	if stateful {
 		b = append(b, `"useStatefulReconnect":true,`...)
@@ -60,8 +60,14 @@ func (m *mount) agree(version int, stateful bool, user string) []byte {
 
 func availableTransports(t Transports) string {
 	var list []string
-	if t&WebSockets != 0 {
-		list = append(list, `{"transport":"WebSockets","transferFormats":["Text","Binary"]}`)
+	for _, k := range [...]Transports{WebSockets, ServerSentEvents, LongPolling} {
+		formats := `["Text","Binary"]`
+		if k == ServerSentEvents {
+			formats = `["Text"]`
+		}
+		if t&k != 0 {
+			list = append(list, `{"transport":"`+k.String()+`","transferFormats":`+formats+`}`)
+		}
 	}
 	return `,"availableTransports":[` + strings.Join(list, ",") + `]`
 }

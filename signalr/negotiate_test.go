@@ -17,7 +17,7 @@ import (
 
 func TestNegotiate(t *testing.T) {
 	s := serve(t, newHub(t, nil).Hub, nil)
-	const transports = `,"availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}`
+	const transports = `,"availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}]}`
 	for _, r := range []struct {
 		name, method, target string
 		status               int
@@ -77,7 +77,7 @@ func TestMinimumProtocol(t *testing.T) {
 
 // The statuses and bodies of section 1.5, as far as WebSockets go.
 func TestEndpoint(t *testing.T) {
-	s := serve(t, newHub(t, nil).Hub, nil)
+	s := serve(t, newHub(t, nil).Hub, &signalr.Options{Transports: signalr.WebSockets})
 	_, token := s.negotiate("")
 	_, used := s.negotiate("")
 	s.dial("/hub?id=" + used).shake("json")

@@ -16,7 +16,24 @@ type Transports uint8
 // The transports.
 const (
 	WebSockets Transports = 1 << iota
+	ServerSentEvents
+	LongPolling
+
+	allTransports = WebSockets | ServerSentEvents | LongPolling
 )
+
+// String is the transport's name in the protocol; of a set, the first one's.
+func (t Transports) String() string {
+	switch {
+	case t&WebSockets != 0:
+		return "WebSockets"
+	case t&ServerSentEvents != 0:
+		return "ServerSentEvents"
+	case t&LongPolling != 0:
+		return "LongPolling"
+	}
+	return "none"
+}
 
 // Options configure one mount. A nil *Options and the zero value of each field
 // mean the default. What is not of the mount but of the hub (detailed errors,
@@ -66,9 +83,19 @@ type Options struct {
 	// 100,000.
 	StatefulBuffer int
 
-	// DisconnectTimeout is how long a client with stateful reconnect may stay
-	// away before its connection ends. Defaults to 15 s.
+	// PollTimeout is how long a poll may wait for something to say; then it is
+	// answered without. Defaults to 90 s.
+	PollTimeout time.Duration
+
+	// DisconnectTimeout is how long a negotiated connection may take to begin,
+	// a polled one be without a poll, and one with stateful reconnect without a
+	// WebSocket. Defaults to 15 s; may be one second late.
 	DisconnectTimeout time.Duration
+
+	// CloseOnExpiry ends a connection when its User.Expires has passed, at most
+	// a second late; the client may come back with a newer token. A poll with a
+	// newer one moves the end. Defaults to off: who was let in stays.
+	CloseOnExpiry bool
 
 	// MaxConnections is how many connections the mount takes at a time; more
 	// are answered 503. Defaults to no limit.
@@ -79,6 +106,13 @@ type Options struct {
 	// comes back at once is let in at a measured pace. Clients that say nothing
 	// hold a place for HandshakeTimeout. Defaults to no limit.
 	MaxHandshakes int
+
+	// MaxPending is how many connections may be no more than a POST, or polls
+	// without a handshake: they cost their client nothing. One address (of
+	// IPv6, a /64) may have a quarter of them; more are answered 503. Each lasts
+	// DisconnectTimeout or HandshakeTimeout at most. Defaults to 10,000; negative
+	// is no limit.
+	MaxPending int
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
 	// bytes: what it takes for a client that does not read before the hub's
@@ -114,7 +148,7 @@ func (o *Options) withDefaults() Options {
 		d = *o
 	}
 	if d.Transports == 0 {
-		d.Transports = WebSockets
+		d.Transports = allTransports
 	}
 	if d.Protocols == nil {
 		for _, p := range protocols {
@@ -129,6 +163,12 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.ClientTimeout == 0 {
 		d.ClientTimeout = 30 * time.Second
+	}
+	if d.PollTimeout == 0 {
+		d.PollTimeout = 90 * time.Second
+	}
+	if d.MaxPending == 0 {
+		d.MaxPending = 10_000
 	}
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = 15 * time.Second
@@ -160,7 +200,7 @@ func (o *Options) check() []string {
 			bad = append(bad, fmt.Sprintf(format, args...))
 		}
 	}
-	rule(o.Transports&^WebSockets == 0, "Transports has bits that are no transport")
+	rule(o.Transports&^allTransports == 0, "Transports has bits that are no transport")
 	rule(len(o.Protocols) > 0, "Protocols is empty; there must be one")
 	for _, name := range o.Protocols {
 		rule(protocolByName(name) != nil, "Protocols has %q; it must be of json, messagepack", name)
@@ -170,6 +210,7 @@ func (o *Options) check() []string {
 	rule(o.ClientTimeout > 0, "ClientTimeout is %v; it must be positive", o.ClientTimeout)
 	rule(o.HandshakeTimeout > 0, "HandshakeTimeout is %v; it must be positive", o.HandshakeTimeout)
 	rule(o.StatefulBuffer > 0, "StatefulBuffer is %d; it must be positive", o.StatefulBuffer)
+	rule(o.PollTimeout > 0, "PollTimeout is %v; it must be positive", o.PollTimeout)
 	rule(o.DisconnectTimeout > 0, "DisconnectTimeout is %v; it must be positive", o.DisconnectTimeout)
 	rule(o.MaxConnections >= 0, "MaxConnections is %d; it must not be negative", o.MaxConnections)
 	rule(o.MaxHandshakes >= 0, "MaxHandshakes is %d; it must not be negative", o.MaxHandshakes)

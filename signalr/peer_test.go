@@ -61,6 +61,8 @@ type site struct {
 	net *network
 	hub *hubwire.Hub
 	srv *http.Server
+
+	polled sync.Map // tokens of polled connections, with the headers of their requests
 }
 
 // serve mounts hub at /hub for as long as the test runs.
@@ -78,6 +80,10 @@ func serveHandler(t testing.TB, hub *hubwire.Hub, h http.Handler) *site {
 		_ = s.srv.Serve(s.net)
 	}()
 	t.Cleanup(func() {
+		s.polled.Range(func(token, header any) bool { // nothing else ends them but time
+			s.tryDelete(token.(string), header.([]string))
+			return true
+		})
 		s.srv.Close()
 		<-done
 	})

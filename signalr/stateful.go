@@ -328,6 +328,7 @@ func (t relay) framings() *framings                { return &socketFramings }
 func (t relay) bye() []byte                        { return t.r.socket.Load().bye() }
 func (t relay) leave()                             { t.r.socket.Load().leave() }
 func (t relay) abort()                             { t.r.socket.Load().abort() }
+func (t relay) known() bool                        { return false }
 
 // link is what the hub writes to.
 func (c *conn) link() wire.Link {

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
-	"time"
 )
 
 // A connection token says what a negotiation agreed on, so that the server need
@@ -24,9 +23,6 @@ import (
 // and nowhere else. A token is at most 137 characters.
 //
 // A token starts one connection: see sessions.
-
-// connectWithin is how long a negotiated token may wait for its connection.
-const connectWithin = 15 * time.Second
 
 // maxToken is the length above which nothing is looked at.
 const maxToken = 200
@@ -46,6 +42,7 @@ func (id connID) String() string { return base64.RawURLEncoding.EncodeToString(i
 var (
 	errNoToken   = errors.New("signalr: token: not one of ours")
 	errOtherNode = errors.New("signalr: token: of another node")
+	errOver      = errors.New("signalr: token: its connection has ended, or has not begun in time")
 )
 
 // A signer makes and checks tokens.

@@ -1,6 +1,8 @@
 package signalr
 
 import (
+	"net"
+
 	"github.com/hubwire/hubwire/wire"
 )
 
@@ -21,7 +23,23 @@ type transport interface {
 	// abort ends the transport without a word, and with it every Write. It does
 	// not wait and may be called more than once.
 	abort()
+	// known reports whether the client may still ask for what is left, after the
+	// hub has ended: then the token is forgotten later.
+	known() bool
 }
+
+// noTransport is one that could not begin.
+type noTransport struct{}
+
+func (noTransport) Framing() wire.Framing        { return socketFramings.json.Framing }
+func (noTransport) TryWrite([]byte) (int, error) { return 0, net.ErrClosed }
+func (noTransport) Write([]byte) error           { return net.ErrClosed }
+func (noTransport) Close(error, bool)            {}
+func (noTransport) framings() *framings          { return &socketFramings }
+func (noTransport) bye() []byte                  { return nil }
+func (noTransport) leave()                       {}
+func (noTransport) abort()                       {}
+func (noTransport) known() bool                  { return false }
 
 // framings are what a transport does with the two protocols.
 type framings struct{ json, msgpack *framed }

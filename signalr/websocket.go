@@ -1,14 +1,8 @@
 package signalr
 
 import (
-	"context"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
-	"time"
 
-	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/wsconn"
 	"github.com/hubwire/hubwire/wire"
 )
@@ -25,68 +19,25 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 		m.refuse(w, http.StatusForbidden, "Origin not allowed")
 		return
 	}
-	user := hubwire.UserFrom(r.Context())
-	token, negotiated := connectionToken(r)
-	var (
-		c     claim
-		now   = time.Now()
-		state = unused
-	)
-	if negotiated {
-		var err error
-		if c, err = m.signer.verify(token, user.ID); err == nil {
-			state = m.sessions.state(c, now)
-		}
-		if err != nil || state == over {
-			w.Header()["Content-Type"] = nil
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(m.unknown(err))) // a client that has gone needs no answer
-			return
-		}
-	}
-	switch {
-	case m.opts.Transports&WebSockets == 0:
-		m.refuse(w, http.StatusNotFound, "WebSockets transport not supported by this end point type")
+	c, fresh := m.begin(w, r, WebSockets)
+	if !fresh {
 		return
-	case state == active:
-		if x := m.sessions.conn(c.id); x != nil {
-			m.comeBack(w, r, x)
-			return
-		}
-		m.refuse(w, http.StatusConflict, "")
-		return
-	case !m.admit():
-		m.refuse(w, http.StatusServiceUnavailable, tooMany)
-		return
-	}
-	id := c.id.String()
-	switch {
-	case !negotiated:
-		id = newConnID().String()
-	case m.sessions.start(c, now) != unused: // another was quicker
-		m.leave()
-		m.refuse(w, http.StatusConflict, "")
-		return
-	case c.version == 0:
-		id = token
 	}
 	ws, err := wsconn.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer})
 	if err != nil {
 		m.hubOpts.Logger.Error("signalr: upgrade failed", "hub", m.hubOpts.Name, "err", err)
-		m.sessions.end(c.id, now)
-		m.leave()
+		c.t = noTransport{}
+		c.over(nil)
 		return
 	}
-	x := &conn{mount: m, session: c.id}
-	s := &socket{Conn: ws, conn: x}
-	x.t = s
-	if c.stateful {
-		x.stateful = newStateful(s)
-		x.t = relay{x.stateful}
-		m.sessions.keep(c.id, x)
+	s := &socket{Conn: ws, conn: c}
+	if c.opening.stateful {
+		c.stateful = newStateful(s)
+		c.start(relay{c.stateful})
+		m.sessions.keep(c.session)
+	} else {
+		c.start(s)
 	}
-	x.opening = &opening{ctx: r.Context(), id: id, user: user, req: m.request(r)}
-	x.opening.late = time.AfterFunc(m.opts.HandshakeTimeout, x.handshakeLate)
 	go s.serve() // ends when the connection has ended
 }
 
@@ -99,7 +50,17 @@ type socket struct {
 
 // serve is the socket's goroutine: it reads until the end.
 func (s *socket) serve() {
-	err := s.conn.safely(func() error { return s.Serve(s) })
+	err := s.conn.safely(func() error {
+		if in := s.conn.in; in != nil { // posted before the socket came
+			if b, _ := in.take(); len(b) > 0 {
+				_ = s.Data(b, false, false) // has no error
+				if err := s.Idle(); err != nil {
+					return err
+				}
+			}
+		}
+		return s.Serve(s)
+	})
 	switch r := s.conn.stateful; {
 	case err == wsconn.ErrPassed:
 	case r != nil && r.left(s):
@@ -154,6 +115,8 @@ func (s *socket) bye() []byte { return wsconn.AppendClose(nil, wsconn.CloseNorma
 func (s *socket) leave() { s.CloseSent(wsconn.CloseNormal) }
 
 func (s *socket) abort() { s.Abort() }
+
+func (s *socket) known() bool { return false }
 
 // Control sends a frame of the WebSocket's own: a pong, or the answer to the
 // client's close frame, behind which nothing is sent.
@@ -230,38 +193,4 @@ func (m *mount) leave() {
 func (m *mount) full() bool {
 	return m.opts.MaxConnections > 0 && m.conns.Load() >= int64(m.opts.MaxConnections) ||
 		m.opts.MaxHandshakes > 0 && m.handshakes.Load() >= int64(m.opts.MaxHandshakes)
-}
-
-// request is what a connection keeps of its request: no secrets.
-func (m *mount) request(r *http.Request) *hubwire.Request {
-	kept := &hubwire.Request{Wire: "signalr", Transport: "WebSockets", Remote: r.RemoteAddr}
-	if r.URL.RawQuery != "" {
-		for k, v := range r.URL.Query() {
-			if strings.EqualFold(k, "id") || strings.EqualFold(k, "access_token") {
-				continue
-			}
-			if kept.Query == nil {
-				kept.Query = url.Values{}
-			}
-			kept.Query[k] = v
-		}
-	}
-	for _, name := range m.opts.KeepHeaders {
-		if v := r.Header.Values(name); len(v) > 0 {
-			if kept.Header == nil {
-				kept.Header = http.Header{}
-			}
-			kept.Header[http.CanonicalHeaderKey(name)] = slices.Clone(v)
-		}
-	}
-	return kept
-}
-
-// An opening is what a connection needs until it is open.
-type opening struct {
-	ctx  context.Context
-	id   string
-	user *hubwire.User
-	req  *hubwire.Request
-	late *time.Timer // of the handshake
 }

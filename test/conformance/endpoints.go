@@ -30,9 +30,11 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 		{path: "/conformance"},
 		{path: "/detailed", hub: hubwire.Options{DetailedErrors: true}},
 		{path: "/authorized", wire: signalr.Options{Middleware: token}},
-		{path: "/expiring", wire: signalr.Options{Middleware: token}}, // tokens are checked; that connections end with them is not built yet
+		{path: "/expiring", wire: signalr.Options{Middleware: token, CloseOnExpiry: true}},
 		{path: "/small", wire: signalr.Options{MaxMessage: 1024}},
 		{path: "/ws-only", wire: signalr.Options{Transports: signalr.WebSockets}},
+		{path: "/sse-only", wire: signalr.Options{Transports: signalr.ServerSentEvents}},
+		{path: "/lp-only", wire: signalr.Options{Transports: signalr.LongPolling}},
 		{path: "/parallel", hub: hubwire.Options{ParallelCalls: 4}},
 		{path: "/stateful", wire: signalr.Options{StatefulReconnect: true, StatefulBuffer: 1000}},
 		{path: "/quick", wire: signalr.Options{KeepAlive: time.Second, ClientTimeout: 2 * time.Second, HandshakeTimeout: time.Second}},

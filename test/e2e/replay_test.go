@@ -22,8 +22,6 @@ func TestReplay(t *testing.T) {
 	cmd := exec.Command(node, "replay.mjs", "--json", "--jobs", "8", "--only", only(), "--start", strings.Join(command, " "))
 	if os.Getenv("HUBWIRE_E2E_SERVER") != "" {
 		cmd.Args = append(cmd.Args, "--exact")
-	} else {
-		cmd.Args = append(cmd.Args, "--transports", "WebSockets")
 	}
 	cmd.Dir = filepath.Join(root, "test", "replay")
 	c := &child{cmd: cmd, ended: make(chan struct{})}

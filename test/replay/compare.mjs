@@ -167,7 +167,7 @@ function cut(line, other = "") {
  */
 export function timeDifferences(want, got) {
   const marks = (r) => r.steps.filter((s) => s.dir === "recv" && (s.closed || s.eof)).map((s) => s.ms);
-  const pings = (r) => r.steps.filter((s) => s.dir === "recv" && (/^\{"type":6\}/.test(s.text ?? "") || s.hex === "029106")).map((s) => s.ms);
+  const pings = (r) => r.steps.filter((s) => s.dir === "recv" && (/^(data: )?\{"type":6\}/.test(s.text ?? "") || s.hex === "029106")).map((s) => s.ms);
   const out = [];
   const [w, g] = [marks(want), marks(got)];
   w.forEach((ms, i) => {

@@ -6,7 +6,7 @@
 // matches, for those that need what is not built yet. What
 // varies anyway (Date), what is Kestrel's own (Server), what a reader can decode
 // himself (notes on MessagePack frames) and times, except where they are the
-// point (group timing), stay behind.
+// point (group timing, and others that took their time), stay behind.
 import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -28,7 +28,7 @@ for (const file of fs.readdirSync(positionals[0], { recursive: true }).filter((f
     if (s.response) delete s.response.reason;
     if (s.http?.body === "") delete s.http.body;
     if (s.hex !== undefined) delete s.note;
-    if (!timing) delete s.ms;
+    if (!timing && !doc.timed) delete s.ms;
     delete s.responseMs;
   }
   if (/two-questions/.test(file)) doc.unordered = true; // answers to independent calls

@@ -34,7 +34,7 @@ class Player {
     for (const step of this.recording.steps) {
       if (step.pause && !step.responseTo) await sleep(step.pause);
       if (step.http) await this.#request(step);
-      else if (step.responseTo) await this.#asked[step.responseTo]?.until((x) => x.done, 95000);
+      else if (step.responseTo) await this.#answer(step.responseTo);
       else if (step.note === "the server process gets SIGTERM") this.server.child?.kill("SIGTERM");
       else if (step.abort) (this.#asked[step.id] ?? this.#streams[step.conn])?.abort();
       else if (step.drop) this.#sockets[step.conn]?.drop(/RST/.test(step.note));
@@ -43,6 +43,11 @@ class Player {
     }
     await this.journal.end();
     return { ...this.recording, vary: this.journal.vary, steps: this.journal.steps };
+  }
+
+  async #answer(id) {
+    const x = this.#asked[id];
+    await x?.until(() => x.done, 95000);
   }
 
   // ---- ids: what was recorded is sent as ours
@@ -130,7 +135,8 @@ class Player {
       const theirs = this.#messages(conn);
       theirs.feed(bytes);
       const timing = this.recording.group === "timing";
-      await socket?.until(() => socket.messages.count >= theirs.count || socket.over, timing ? 40000 : this.recording.group === "stateful" ? 20000 : 6000);
+      const patience = this.recording.group === "stateful" ? 20000 : 6000;
+      await socket?.until(() => socket.messages.count >= theirs.count || socket.over, timing ? 40000 : Math.max(patience, (step.ms ?? 0) + 6000 - this.journal.now()));
       if (timing && theirs.seen.at(-1)?.type === 6) await socket?.until(() => socket.messages.pings >= theirs.pings || socket.over, step.ms + 1200 - this.journal.now());
       // An id that only an answer tells.
       const their = theirs.seen.at(-1)?.result, our = socket?.messages.seen[theirs.seen.length - 1]?.result;
