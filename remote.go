@@ -32,8 +32,9 @@ type remote struct {
 	ids  atomic.Uint64
 	jobs sync.WaitGroup // goroutines that subscribe and unsubscribe, or answer
 
-	startMu sync.Mutex
+	startMu sync.Mutex // guards the following
 	started bool
+	listens bool // to all and to this node
 
 	mu     sync.Mutex // guards the following
 	closed bool
@@ -64,23 +65,32 @@ func newRemote(h *Hub) *remote {
 	}
 }
 
-// start starts the backplane, on first need; after an error the next need tries
-// again.
+// start starts the backplane and listens to what every node does, on first need;
+// after an error the next need tries again what is left to do.
 func (r *remote) start(ctx context.Context) error {
 	r.startMu.Lock()
 	defer r.startMu.Unlock()
-	if r.started {
+	if r.listens {
 		return nil
 	}
-	if err := r.bp.Start(ctx, r.h.opts.Name, r); err != nil {
-		return fmt.Errorf("hubwire: backplane: start: %w", err)
+	r.mu.Lock()
+	closed := r.closed
+	r.mu.Unlock()
+	if closed {
+		return ErrClosed
 	}
-	r.started = true
+	if !r.started {
+		if err := r.bp.Start(ctx, r.h.opts.Name, r); err != nil {
+			return fmt.Errorf("hubwire: backplane: start: %w", err)
+		}
+		r.started = true
+	}
 	for _, a := range []Address{r.address(AddressAll, ""), r.address(AddressNode, r.node)} {
 		if err := r.subscribe(ctx, a); err != nil {
 			return err
 		}
 	}
+	r.listens = true
 	return nil
 }
 

@@ -109,6 +109,12 @@ func (r *remote) settle(a Address, s *subscription) {
 		s.err = err
 		if err == nil {
 			s.have = want
+			if !want { // sends that wait for an echo: none comes, and nobody here needs it
+				for _, e := range r.echoes[a] {
+					close(e.done)
+				}
+				delete(r.echoes, a)
+			}
 		}
 		close(s.changed)
 		if s.want == want || r.closed {

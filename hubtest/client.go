@@ -84,6 +84,7 @@ func (c *Client) Close() error {
 // Drop cuts the transport, as a lost network does: what is under way is lost.
 // It does not wait.
 func (c *Client) Drop() {
+	c.end.stop()
 	c.link.kill(errDropped, true)
 	c.end.hangUp()
 }

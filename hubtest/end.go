@@ -86,6 +86,13 @@ func (e *end) open(p *hubwire.Port) {
 	e.readLocked()
 }
 
+// stop takes nothing more.
+func (e *end) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.overLocked()
+}
+
 // hangUp makes the reader end the Port; it does not wait.
 func (e *end) hangUp() {
 	e.mu.Lock()
@@ -181,9 +188,7 @@ func (e *end) take(src []byte) {
 	case frameRefusal:
 		e.answer(f.id, wire.Values{}, &hubwire.Error{Code: hubwire.CodeUnknown, Message: f.name})
 	case frameBye:
-		e.mu.Lock()
-		e.overLocked()
-		e.mu.Unlock()
+		e.stop()
 	}
 }
 
