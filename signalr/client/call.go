@@ -75,10 +75,11 @@ type call struct {
 	came    chan struct{} // something is there; closed at the end
 	up      []*upload
 
-	mu     sync.Mutex // guards the following
-	values [][]byte
-	held   int   // bytes of values
-	err    error // after the last value; io.EOF is the proper end
+	mu      sync.Mutex // guards the following
+	values  [][]byte
+	held    int   // bytes of values
+	err     error // after the last value; io.EOF is the proper end
+	waiting bool  // Next waits: the flow knows
 }
 
 // item takes an item of a stream.
@@ -97,11 +98,21 @@ func (k *call) item(raw []byte) error {
 	}
 	k.values = append(k.values, bytes.Clone(raw))
 	k.held += len(raw)
+	k.servedLocked()
 	select {
 	case k.came <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// servedLocked ends the wait of Next, before it has noticed: the reader is not
+// to go on on its behalf.
+func (k *call) servedLocked() {
+	if k.waiting {
+		k.waiting = false
+		k.session.conn.flow.end()
+	}
 }
 
 // complete takes the outcome.
@@ -140,6 +151,7 @@ func (k *call) end(err error) {
 func (k *call) endLocked(err error) {
 	if k.err == nil && k.came != nil {
 		k.err = err
+		k.servedLocked()
 		close(k.came)
 	}
 }
@@ -149,29 +161,31 @@ func (k *call) Next(ctx context.Context, into any) error {
 	if k.id == "" {
 		return io.EOF
 	}
-	flow := &k.session.conn.flow
-	if v, ok, err := k.pop(); ok {
-		return k.decode(v, err, into)
-	}
-	flow.begin()
-	defer flow.end()
 	for {
+		if v, ok, err := k.pop(); ok {
+			return k.decode(v, err, into)
+		}
 		select {
 		case <-k.came:
 		case <-ctx.Done():
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.servedLocked()
 			return ctx.Err()
-		}
-		if v, ok, err := k.pop(); ok {
-			return k.decode(v, err, into)
 		}
 	}
 }
 
-// pop takes the next value, or the end. It reports false if there is neither.
+// pop takes the next value, or the end. It reports false if there is neither,
+// and that Next waits.
 func (k *call) pop() (v []byte, ok bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.values) == 0 {
+		if k.err == nil && !k.waiting {
+			k.waiting = true
+			k.session.conn.flow.begin()
+		}
 		return nil, k.err != nil, k.err
 	}
 	v = k.values[0]

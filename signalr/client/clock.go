@@ -16,6 +16,7 @@ type times struct {
 	latest  atomic.Int64  // sequence id of the last counted message
 	unacked atomic.Int64  // bytes of counted messages since the last Ack
 	ackDue  atomic.Bool   // an Ack is to be sent
+	resumed atomic.Int64  // when the transport was replaced; 0 once an Ack has come
 	tick    chan struct{} // makes the clock look again
 }
 
@@ -35,10 +36,14 @@ func (t *times) release() {
 func (t *times) owe(bytes int) {
 	n := t.unacked.Add(int64(bytes))
 	if !t.ackDue.Swap(true) || n >= ackBytes && n-int64(bytes) < ackBytes {
-		select {
-		case t.tick <- struct{}{}:
-		default:
-		}
+		t.look()
+	}
+}
+
+func (t *times) look() {
+	select {
+	case t.tick <- struct{}{}:
+	default:
 	}
 }
 
@@ -49,6 +54,12 @@ const (
 	ackDelay = 250 * time.Millisecond
 	ackBytes = 16 << 10
 )
+
+// ackPatience is how long after a resume an Ack may take. ASP.NET Core sends
+// one for new messages alone: where its last one was lost with the transport,
+// and everything that was sent again is old, a full outbox would wait for ever.
+// One message more makes the server speak again.
+const ackPatience = 3 * time.Second
 
 // clock sends pings (section 7.3) and Acks (section 8.4), and ends a session
 // whose server is silent, until the session ends. Pings and silence do not
@@ -78,6 +89,14 @@ func (s *session) clock() {
 				ackAt = -1
 			} else {
 				next = min(next, ackAt)
+			}
+		}
+		if at := t.resumed.Load(); at > 0 {
+			if at += int64(ackPatience); now >= at {
+				t.resumed.Store(0)
+				s.out.oneMore()
+			} else {
+				next = min(next, at)
 			}
 		}
 		if Transports(s.via.Load()) != LongPolling {

@@ -24,6 +24,7 @@ type outbox struct {
 	sizes  []int         // of the messages in data; with keep alone
 	sent   int           // messages of sizes that were taken
 	first  int64         // sequence id of the first message in data
+	spare  bool          // one message more may be put in
 	last   []byte        // the Close message; set when the client leaves
 	left   bool          // last was taken
 	closed error         // nothing is taken in any more
@@ -38,11 +39,11 @@ func newOutbox(limit int, keep bool) *outbox {
 // outbox.
 func (o *outbox) send(ctx context.Context, f *flow, p []byte) error {
 	o.mu.Lock()
-	if len(o.data) > o.limit && o.closed == nil {
-		f.begin() // acks may be what we wait for
+	if o.fullLocked() {
+		f.begin() // Acks may be what we wait for
 		defer f.end()
 	}
-	for len(o.data) > o.limit && o.closed == nil {
+	for o.fullLocked() {
 		if o.room == nil {
 			o.room = make(chan struct{})
 		}
@@ -56,7 +57,12 @@ func (o *outbox) send(ctx context.Context, f *flow, p []byte) error {
 		o.mu.Lock()
 	}
 	defer o.mu.Unlock()
+	o.spare = false
 	return o.putLocked(p)
+}
+
+func (o *outbox) fullLocked() bool {
+	return len(o.data) > o.limit && !o.spare && o.closed == nil
 }
 
 // put puts in a message at once. It is for what follows from a message that had
@@ -165,6 +171,14 @@ func (o *outbox) rewind(head func(first int64) []byte) {
 	o.urgent = append(o.urgent[:0], head(o.first)...)
 	o.taken, o.sent = 0, 0
 	o.wakeLocked()
+}
+
+// oneMore lets one message more be put in, whether there is room or not.
+func (o *outbox) oneMore() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = true
+	o.roomLocked()
 }
 
 // leave lets what is in be sent, then last, and takes nothing in any more.

@@ -33,6 +33,8 @@ func (s *session) resume(lost error) (transport, error) {
 		if err == nil {
 			s.in, s.silent = s.in[:0], true // half a message comes again
 			s.out.rewind(func(first int64) []byte { return s.proto.appendSequence(nil, first) })
+			s.times.resumed.Store(s.times.now() + 1) // not 0
+			s.times.look()
 			return t, nil
 		}
 		delay = min(max(2*delay, resumeDelay/16), resumeDelay)

@@ -116,8 +116,8 @@ func TestResumeWithAGap(t *testing.T) {
 		k.want(pingText)
 		k.write(event("a"))
 		synctest.Wait()
-		k.end()
 		s.set(func(s *stub) { s.raw = true })
+		k.end()
 		k = <-s.sockets
 		k.write(`{"type":9,"sequenceId":3}`)
 		equal(t, happened.next(t), "closed: the server has lost messages: it goes on with number 3, the last that came is 1")
@@ -260,6 +260,42 @@ func TestFullBuffer(t *testing.T) {
 		k.write(`{"type":8,"sequenceId":2}`)
 		check(t, <-waited)
 		k.want(`{"type":1,"target":"Long","arguments":["in time"]}`)
+		go k.serve(func(string) {}) // ends with c
+		check(t, c.Close())
+	})
+}
+
+// A server that acknowledges new messages alone would never speak again where
+// its Ack was lost with the transport and the buffer is full: after a while one
+// message more is sent.
+func TestFullBufferAfterALostAck(t *testing.T) {
+	bubble(t, func(t *testing.T, s *stub) {
+		stateful(s)
+		c := s.mustDial(&client.Options{Stateful: true, StatefulBuffer: 100})
+		k := <-s.sockets
+		k.want(pingText)
+		long := hubwire.Command[string]("Long")
+		check(t, long.Send(t.Context(), c, strings.Repeat("x", 200)))
+		first := k.read()
+		s.set(func(s *stub) { s.raw = true })
+		k.end()
+		k = <-s.sockets
+		k.want(`{"type":9,"sequenceId":1}`)
+		k.want(first)
+		k.write(`{"type":9,"sequenceId":1}`)
+		waited := make(chan error, 2)
+		for range 2 {
+			go func() { waited <- long.Send(t.Context(), c, "y") }() // ends with the Ack
+		}
+		began := time.Now()
+		check(t, <-waited)
+		equal(t, time.Since(began).Round(time.Millisecond), 3*time.Second)
+		k.want(`{"type":1,"target":"Long","arguments":["y"]}`)
+		synctest.Wait()
+		equal(t, len(waited), 0)
+		k.write(`{"type":8,"sequenceId":2}`)
+		check(t, <-waited)
+		k.want(`{"type":1,"target":"Long","arguments":["y"]}`)
 		go k.serve(func(string) {}) // ends with c
 		check(t, c.Close())
 	})

@@ -267,6 +267,7 @@ func (s *session) take(m *message, size int) error {
 		}
 	case ack:
 		if s.stateful {
+			s.times.resumed.Store(0)
 			s.out.acked(m.sequence)
 		}
 	case sequence:
