@@ -103,6 +103,9 @@ func fuzz(ctx context.Context, r *result) {
 func endToEnd(ctx context.Context, r *result) {
 	dir := filepath.Join("test", "e2e")
 	install(ctx, r, dir)
+	// The demo's page: its modules' own tests, and their types.
+	try(ctx, r, "tests of web", "web", "node", "--test")
+	try(ctx, r, "types of web", "web", filepath.Join("..", dir, "node_modules", ".bin", "tsc"), "-p", ".")
 	goTest(ctx, r, dir, "-count", "1", "-p", "1", "./...")
 }
 
