@@ -83,6 +83,7 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 		m.refuse(w, http.StatusConflict, "")
 		return nil, false
 	case away:
+		c.extend(user)
 		m.comeBack(w, r, c)
 		return nil, false
 	case changed:
@@ -118,9 +119,7 @@ type opening struct {
 // open keeps what the hub needs of the transport's request.
 func (c *conn) open(r *http.Request, id string, user *hubwire.User, kind Transports) {
 	c.opening = &opening{ctx: r.Context(), id: id, user: user, req: c.mount.request(r, kind)}
-	if c.mount.opts.CloseOnExpiry {
-		c.expireAt(user.Expires)
-	}
+	c.expireAt(user.Expires)
 }
 
 // start begins with a transport, and the time for the handshake.
@@ -219,13 +218,4 @@ func (m *mount) request(r *http.Request, kind Transports) *hubwire.Request {
 		}
 	}
 	return kept
-}
-
-// expireAt notes when the user's credentials end.
-func (c *conn) expireAt(t time.Time) {
-	var at int64
-	if !t.IsZero() {
-		at = t.UnixMilli()
-	}
-	c.expires.Store(at)
 }

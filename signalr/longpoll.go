@@ -39,9 +39,7 @@ func (m *mount) poll(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.WriteHeader(http.StatusOK)
 	default:
-		if m.opts.CloseOnExpiry {
-			c.expireAt(hubwire.UserFrom(r.Context()).Expires)
-		}
+		c.extend(hubwire.UserFrom(r.Context()))
 		c.t.(*polls).serve(w, r)
 	}
 }

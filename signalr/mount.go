@@ -25,14 +25,15 @@ type mount struct {
 
 	origins    []origin
 	anyOrigin  bool
+	hosts      []string
 	transports string // availableTransports
 
 	conns      atomic.Int64
 	handshakes atomic.Int64
 }
 
-// Mount serves hub at path of mux: the endpoint itself and path/negotiate, each
-// with or without a slash behind it; anything else below path is 404. path may
+// Mount serves hub at path of mux: the endpoint itself, path/negotiate and, where
+// it is wanted, path/refresh, each with or without a slash behind it; anything else below path is 404. path may
 // have what a pattern of http.ServeMux may have but a method. The hub's table
 // of handlers is complete from now on. A nil opts means the defaults.
 //
@@ -52,6 +53,8 @@ func Mount(mux *http.ServeMux, path string, hub *hubwire.Hub, opts *Options) {
 			m.endpoint(w, r)
 		case strings.EqualFold(rest, "/negotiate"):
 			m.negotiate(w, r)
+		case strings.EqualFold(rest, "/refresh") && m.opts.AuthRefresh:
+			m.refresh(w, r)
 		default:
 			m.notFound(w)
 		}
@@ -85,11 +88,14 @@ func Handler(hub *hubwire.Hub, opts *Options) http.Handler {
 	m := newMount(hub, opts)
 	return m.wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimSuffix(r.URL.Path, "/")
-		if strings.EqualFold(path[strings.LastIndexByte(path, '/')+1:], "negotiate") {
+		switch last := path[strings.LastIndexByte(path, '/')+1:]; {
+		case strings.EqualFold(last, "negotiate"):
 			m.negotiate(w, r)
-			return
+		case strings.EqualFold(last, "refresh") && m.opts.AuthRefresh:
+			m.refresh(w, r)
+		default:
+			m.endpoint(w, r)
 		}
-		m.endpoint(w, r)
 	}))
 }
 
@@ -119,14 +125,28 @@ func newMount(hub *hubwire.Hub, opts *Options) *mount {
 	}
 	m.transports = availableTransports(o.Transports)
 	m.pending.limit = o.MaxPending
+	for _, s := range o.AllowedHosts {
+		m.hosts = append(m.hosts, strings.ToLower(s))
+	}
 	return m
 }
 
+// wrap puts the middleware around the routes, and what must come before it around
+// that: answers of a middleware too are for pages of allowed origins to read.
 func (m *mount) wrap(h http.Handler) http.Handler {
 	if m.opts.Middleware != nil {
-		return m.opts.Middleware(h)
+		h = m.opts.Middleware(h)
 	}
-	return h
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !m.hostAllowed(r) {
+			m.hubOpts.Logger.Info("signalr: host refused", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
+			m.refuse(w, http.StatusForbidden, "Host not allowed")
+			return
+		}
+		if !m.share(w, r) {
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 // protocol finds an offered protocol whatever the case of its name.

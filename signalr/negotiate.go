@@ -31,8 +31,13 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 		b = jsonwire.AppendString([]byte(`{"error":`), problem)
 		b = append(b, '}')
 	} else {
-		b = m.agree(version, m.opts.StatefulReconnect && asksStateful(r), hubwire.UserFrom(r.Context()).ID)
+		b = m.agree(version, m.opts.StatefulReconnect && asksStateful(r), hubwire.UserFrom(r.Context()))
 	}
+	m.answer(w, b)
+}
+
+// answer answers with JSON.
+func (m *mount) answer(w http.ResponseWriter, b []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(b)))
@@ -41,9 +46,9 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 
 // agree is the answer to a request that is in order. In version 0 there is one
 // id, which is the token.
-func (m *mount) agree(version int, stateful bool, user string) []byte {
+func (m *mount) agree(version int, stateful bool, user *hubwire.User) []byte {
 	id := newConnID()
-	token := m.signer.sign(claim{byte(version), stateful, time.Now().Add(m.opts.DisconnectTimeout).Unix(), id}, user)
+	token := m.signer.sign(claim{byte(version), stateful, time.Now().Add(m.opts.DisconnectTimeout).Unix(), id}, user.ID)
 	b := []byte{'{'}
 	if stateful {
 		b = append(b, `"useStatefulReconnect":true,`...)
@@ -55,7 +60,11 @@ func (m *mount) agree(version int, stateful bool, user string) []byte {
 		b = append(append(append(b, `,"connectionId":"`...), id.String()...), '"')
 		b = append(append(append(b, `,"connectionToken":"`...), token...), '"')
 	}
-	return append(append(b, m.transports...), '}')
+	b = append(b, m.transports...)
+	if n, ok := lifetime(user, time.Now()); ok && m.opts.AuthRefresh {
+		b = strconv.AppendInt(append(b, `,"tokenLifetimeSeconds":`...), n, 10)
+	}
+	return append(b, '}')
 }
 
 func availableTransports(t Transports) string {

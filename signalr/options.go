@@ -97,6 +97,13 @@ type Options struct {
 	// newer one moves the end. Defaults to off: who was let in stays.
 	CloseOnExpiry bool
 
+	// AuthRefresh lets clients bring newer credentials for a connection that is
+	// open, so that CloseOnExpiry need not end it: POST path/refresh, which the
+	// .NET client 11 does by itself. Negotiation then tells how long the user's
+	// are good for. The user cannot change. Defaults to off: ASP.NET Core 10 has
+	// no such thing.
+	AuthRefresh bool
+
 	// MaxConnections is how many connections the mount takes at a time; more
 	// are answered 503. Defaults to no limit.
 	MaxConnections int
@@ -120,10 +127,18 @@ type Options struct {
 	SendBuffer int
 
 	// AllowedOrigins are the origins, such as "https://example.com", whose
-	// pages may open a WebSocket; "*" is any, and dangerous where users are
-	// known by cookies. A request without Origin, and one from the host that it
-	// goes to, are always allowed. Defaults to none else.
+	// pages may open a WebSocket and, by CORS, read the answers to all other
+	// requests, cookies included. "*" is any: such pages open WebSockets with
+	// their reader's cookies, which is dangerous where users are known by them,
+	// and read answers to requests without. A request without Origin, and one
+	// from the host that it goes to, are always allowed. Defaults to none else.
 	AllowedOrigins []string
+
+	// AllowedHosts are the names, such as "example.com" or "*.example.com", that
+	// requests may be for, on any port unless one is named; others are answered
+	// 403. It is what keeps pages of other names out of a server on a private
+	// address (DNS rebinding). Defaults to any.
+	AllowedHosts []string
 
 	// KeepHeaders names the request headers that Conn.Request keeps.
 	KeepHeaders []string
@@ -189,6 +204,7 @@ func (o *Options) withDefaults() Options {
 	d.TokenKey = slices.Clone(d.TokenKey)
 	d.KeepHeaders = slices.Clone(d.KeepHeaders)
 	d.AllowedOrigins = slices.Clone(d.AllowedOrigins)
+	d.AllowedHosts = slices.Clone(d.AllowedHosts)
 	return d
 }
 
@@ -217,6 +233,9 @@ func (o *Options) check() []string {
 	for _, origin := range o.AllowedOrigins {
 		_, ok := parseOrigin(origin)
 		rule(ok || origin == "*", "AllowedOrigins has %q; it must be a scheme and a host, or *", origin)
+	}
+	for _, host := range o.AllowedHosts {
+		rule(validHost(host), "AllowedHosts has %q; it must be a name, *. and a name, or an address, with or without a port", host)
 	}
 	rule(validNode(o.Node), "Node is %q; it must be 1 to 64 letters, digits or any of -._~", o.Node)
 	rule(len(o.TokenKey) >= 16, "TokenKey has %d bytes; it must have at least 16", len(o.TokenKey))

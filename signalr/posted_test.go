@@ -17,7 +17,7 @@ import (
 // do makes one HTTP request with a body on a connection of its own. The answer
 // comes when done is called.
 func (s *site) do(ctx context.Context, method, target, body string, header ...string) (reply, error) {
-	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return s.net.dial() }, DisableKeepAlives: true}
+	tr := &http.Transport{DialContext: s.dialer(), DisableKeepAlives: true}
 	defer tr.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, method, "http://example.com"+target, strings.NewReader(body))
 	if err != nil {
@@ -34,6 +34,10 @@ func (s *site) do(ctx context.Context, method, target, body string, header ...st
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	return reply{res.StatusCode, res.Header, string(b)}, err
+}
+
+func (s *site) dialer() func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) { return s.net.dial() }
 }
 
 // post sends records, ␞ standing for the separator, and wants 200.
