@@ -1,0 +1,5 @@
+//go:build race
+
+package hubwire_test
+
+const raceEnabled = true
