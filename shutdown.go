@@ -63,6 +63,14 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("hubwire: shutdown: calls ignore the end of their context: %s: %w", strings.Join(slices.Compact(names), ", "), ctx.Err())
 }
 
+// Closing reports whether Shutdown was called: a wire turns new connections away,
+// and a health check says that this server wants no more.
+func (h *Hub) Closing() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.closing
+}
+
 // retire ends the connections one after the other over the drain window.
 func (h *Hub) retire(ctx context.Context, cs []*Conn, emptied <-chan struct{}) {
 	timer := time.NewTimer(0)

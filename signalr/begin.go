@@ -48,7 +48,7 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 	}
 	if !negotiated { // the client has skipped it
 		if c = create(); c == nil {
-			m.refuse(w, http.StatusServiceUnavailable, tooMany)
+			m.refuseFull(w)
 			return nil, false
 		}
 		c.open(r, newConnID().String(), user, kind)
@@ -90,7 +90,7 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 		m.refuse(w, http.StatusBadRequest, "Cannot change transports mid-connection")
 		return nil, false
 	case full:
-		m.refuse(w, http.StatusServiceUnavailable, tooMany)
+		m.refuseFull(w)
 		return nil, false
 	default: // it has ended meanwhile
 		m.refuse(w, http.StatusNotFound, "")
@@ -185,7 +185,7 @@ func (m *mount) find(w http.ResponseWriter, r *http.Request, post bool) (c *conn
 	})
 	switch st {
 	case full:
-		m.refuse(w, http.StatusServiceUnavailable, tooMany)
+		m.refuseFull(w)
 		return nil, 0, false
 	case over:
 		m.refuse(w, http.StatusNotFound, "")

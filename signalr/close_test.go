@@ -228,7 +228,7 @@ func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newHub(t, nil)
 		s := serve(t, hub.Hub, nil)
-		p, q := s.connect("json"), s.connect("messagepack")
+		p, q, late := s.connect("json"), s.connect("messagepack"), s.dial("/hub")
 		synctest.Wait() // until the hub has them
 		done := make(chan error)
 		start := time.Now()
@@ -247,7 +247,10 @@ func TestShutdown(t *testing.T) {
 		}
 		hub.wantGone(t, "")
 		hub.wantGone(t, "")
-		late := s.connect("json")
+		if _, r := s.tryDial("/hub"); r.status != 503 {
+			t.Errorf("a new one: %d", r.status)
+		}
+		late.shake("json")
 		late.want(`{"type":7,"allowReconnect":true}`)
 		late.wantClose(1000)
 	})

@@ -534,6 +534,9 @@ func TestShutdownOnEveryTransport(t *testing.T) {
 		parked := s.lp("", "json")
 		poll := s.park(parked)
 		absent := s.lp("", "json")
+		_, late := s.negotiate("")
+		_, posted := s.negotiate("")
+		s.post(posted, `{"protocol":"json","version":1}␞`)
 		synctest.Wait()
 		start := time.Now()
 		done := make(chan error)
@@ -557,9 +560,17 @@ func TestShutdownOnEveryTransport(t *testing.T) {
 		s.poll(absent, 200, closeReconnect)
 		s.poll(absent, 204, "")
 
-		_, token := s.negotiate("") // a late one is told the same
-		e = s.sse(token)
-		e.post(`{"protocol":"json","version":1}␞`)
+		// Those who come late are turned away, or told the same.
+		const ends = "The server is shutting down"
+		if r := s.request("POST", "/hub/negotiate?negotiateVersion=1"); r.status != 503 || r.body != ends {
+			t.Errorf("negotiate: %d %q", r.status, r.body)
+		}
+		s.poll(late, 503, ends)
+		s.wantPost(late, "x", 503, ends)
+		if _, r := s.tryDial("/hub"); r.status != 503 {
+			t.Errorf("WebSocket: %d", r.status)
+		}
+		e = s.sse(posted)
 		e.want("{}", `{"type":7,"allowReconnect":true}`)
 		e.wantEnd()
 	})

@@ -22,7 +22,7 @@ func (m *mount) negotiate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if m.full() {
-		m.refuse(w, http.StatusServiceUnavailable, tooMany)
+		m.refuseFull(w)
 		return
 	}
 	version, problem := requestedVersion(query(r, "negotiateVersion"), m.opts.MinimumProtocol)

@@ -9,7 +9,14 @@ import (
 
 func isWebSocket(r *http.Request) bool { return wsconn.IsUpgrade(r) }
 
-const tooMany = "Too many connections"
+// refuseFull answers who cannot be let in now.
+func (m *mount) refuseFull(w http.ResponseWriter) {
+	text := "Too many connections"
+	if m.hub.Closing() {
+		text = "The server is shutting down"
+	}
+	m.refuse(w, http.StatusServiceUnavailable, text)
+}
 
 // webSocket starts a connection over a WebSocket (section 12.1). Without an id
 // the client has skipped the negotiation.
@@ -172,6 +179,9 @@ func (s *socket) Idle() error {
 
 // admit counts a connection, if there is room for one.
 func (m *mount) admit() bool {
+	if m.hub.Closing() {
+		return false
+	}
 	if n := m.handshakes.Add(1); m.opts.MaxHandshakes > 0 && n > int64(m.opts.MaxHandshakes) {
 		m.handshakes.Add(-1)
 		return false
@@ -191,6 +201,6 @@ func (m *mount) leave() {
 
 // full reports whether admit would refuse.
 func (m *mount) full() bool {
-	return m.opts.MaxConnections > 0 && m.conns.Load() >= int64(m.opts.MaxConnections) ||
+	return m.hub.Closing() || m.opts.MaxConnections > 0 && m.conns.Load() >= int64(m.opts.MaxConnections) ||
 		m.opts.MaxHandshakes > 0 && m.handshakes.Load() >= int64(m.opts.MaxHandshakes)
 }

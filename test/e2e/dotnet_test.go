@@ -23,8 +23,9 @@ type observation struct {
 }
 
 // TestDotnet runs the scenarios of the .NET client, a real
-// Microsoft.AspNetCore.SignalR.Client, over WebSockets. Each must pass, and what
-// the client saw must be what it saw at the real server (testdata/dotnet-client).
+// Microsoft.AspNetCore.SignalR.Client, over each transport, and free to choose.
+// Each must pass, and what the client saw must be what it saw at the real server
+// (testdata/dotnet-client).
 func TestDotnet(t *testing.T) {
 	dir := os.Getenv("HUBWIRE_PEERS_DIR")
 	if dir == "" {
@@ -34,15 +35,21 @@ func TestDotnet(t *testing.T) {
 	if _, err := os.Stat(run); err != nil {
 		t.Skipf("the .NET peers are not in %s (set HUBWIRE_PEERS_DIR)", dir)
 	}
+	for _, transport := range []string{"ws", "sse", "lp", "auto"} {
+		t.Run(transport, func(t *testing.T) { testDotnet(t, run, transport) })
+	}
+}
+
+func testDotnet(t *testing.T, run, transport string) {
 	eachProtocol(t, func(t *testing.T, protocol string) {
-		want := readObservations(t, filepath.Join("testdata", "dotnet-client", "ws-"+protocol+".jsonl"))
+		want := readObservations(t, filepath.Join("testdata", "dotnet-client", transport+"-"+protocol+".jsonl"))
 		var names []string
 		for _, o := range want {
 			names = append(names, o.Scenario)
 		}
 		s := startServer(t)
 		got := map[string]observation{}
-		exit := runDotnet(t, run, s, protocol, names, got)
+		exit := runDotnet(t, run, s, transport, protocol, names, got)
 		// Some measure time, which a busy machine stretches: those get a second
 		// chance, alone.
 		var again []string
@@ -53,7 +60,7 @@ func TestDotnet(t *testing.T) {
 		}
 		if len(again) > 0 {
 			t.Logf("a second time, alone: %s", strings.Join(again, ", "))
-			runDotnet(t, run, s, protocol, again, got)
+			runDotnet(t, run, s, transport, protocol, again, got)
 		}
 
 		for _, w := range want {
@@ -79,17 +86,17 @@ func TestDotnet(t *testing.T) {
 // timed reports whether what a scenario observes depends on how quick the
 // machine is.
 func timed(scenario string) bool {
-	return strings.HasPrefix(scenario, "load.") || strings.HasPrefix(scenario, "timeout.") || scenario == "wire.cancels" || scenario == "wire.pings" || scenario == "wire.stateful"
+	return strings.HasPrefix(scenario, "load.") || strings.HasPrefix(scenario, "timeout.") || scenario == "wire.cancels" || scenario == "wire.pings" || scenario == "wire.stateful" || scenario == "stream.slowly" || strings.HasPrefix(scenario, "reconnect.")
 }
 
 // runDotnet runs scenarios of the .NET client, adds what it saw to got, and
 // gives its exit status.
-func runDotnet(t *testing.T, run string, s *server, protocol string, names []string, got map[string]observation) int {
+func runDotnet(t *testing.T, run string, s *server, transport, protocol string, names []string, got map[string]observation) int {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, run, "signalr-client", "--url", s.url.String(), "--transport", "ws",
+	cmd := exec.CommandContext(ctx, run, "signalr-client", "--url", s.url.String(), "--transport", transport,
 		"--protocol", protocol, "--scenario", strings.Join(names, ","), "--out", out)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -9,10 +9,10 @@ import (
 func TestNode(t *testing.T) {
 	node := needNode(t)
 	needPackages(t)
-	eachProtocol(t, func(t *testing.T, protocol string) {
+	eachTransport(t, func(t *testing.T, transport, protocol string) {
 		s := startServer(t)
 		h := startHarness(t, s)
-		cmd := exec.Command(node, "js/node.mjs", "--hub", s.url.String(), "--harness", h.URL, "--protocol", protocol, "--only", only())
+		cmd := exec.Command(node, "js/node.mjs", "--hub", s.url.String(), "--harness", h.URL, "--protocol", protocol, "--transport", transport, "--only", only())
 		c := &child{cmd: cmd, ended: make(chan struct{})}
 		follow(t, c.reports(t), c.ended, c.why)
 	})

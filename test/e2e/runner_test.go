@@ -136,6 +136,20 @@ func eachProtocol(t *testing.T, f func(t *testing.T, protocol string)) {
 	}
 }
 
+// eachTransport runs f for each transport and the protocols that it can carry.
+func eachTransport(t *testing.T, f func(t *testing.T, transport, protocol string)) {
+	for _, transport := range []string{"WebSockets", "ServerSentEvents", "LongPolling"} {
+		t.Run(transport, func(t *testing.T) {
+			eachProtocol(t, func(t *testing.T, protocol string) {
+				if transport == "ServerSentEvents" && protocol == "msgpack" {
+					t.Skip("an event stream is text")
+				}
+				f(t, transport, protocol)
+			})
+		})
+	}
+}
+
 // only is the expression that chooses scenarios; empty for all.
 func only() string { return os.Getenv("HUBWIRE_E2E_ONLY") }
 

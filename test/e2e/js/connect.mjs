@@ -18,7 +18,7 @@ scenario("connect.without-negotiation", async (t) => {
   equal(c.hub.connectionId, null, "connection id at the client, who never heard of it");
   truly((await c.id()).length >= 16, "connection id at the hub");
   equal(await c.invoke("EchoString", "hi"), "hi", "echo");
-});
+}, { on: ["WebSockets"] });
 
 scenario("connect.stop-and-start", async (t) => {
   const c = await t.open();
@@ -77,10 +77,16 @@ scenario("connect.protocol-refused", async (t) => {
   );
 });
 
-scenario("connect.websockets-only", async (t) => {
-  const c = await t.open({ path: "/ws-only" });
-  equal(await c.invoke("EchoString", "hi"), "hi", "echo on /ws-only");
+scenario("connect.no-other-transport", async (t) => {
+  const path = { WebSockets: "/ws-only", ServerSentEvents: "/sse-only", LongPolling: "/lp-only" }[t.transport];
+  const c = await t.open({ path });
+  equal(await c.invoke("EchoString", "hi"), "hi", `echo on ${path}`);
 });
+
+scenario("connect.falls-back", async (t) => {
+  const c = await t.open({ path: "/lp-only", any: true });
+  equal(await c.invoke("EchoString", "hi"), "hi", "echo on /lp-only");
+}, { on: ["LongPolling"] });
 
 scenario("connect.user", async (t) => {
   const ann = await t.open({ query: { user: "ann" } });
@@ -92,6 +98,7 @@ scenario("connect.user", async (t) => {
 });
 
 scenario("connect.fifty-at-once", async (t) => {
+  if (t.env.page && t.transport !== "WebSockets") return; // a page has six HTTP/1.1 connections to a server
   const all = await Promise.all(Array.from({ length: 50 }, (_, i) => t.open({ name: `c${i}` })));
   const ids = await Promise.all(all.map((c) => c.id()));
   equal(new Set(ids).size, 50, "distinct connection ids");

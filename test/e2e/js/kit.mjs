@@ -4,15 +4,19 @@
 
 const scenarios = [];
 
-/** Declares a scenario. Names are `topic.case`; `only: "json"` binds it to one protocol. */
-export function scenario(name, run, { only } = {}) {
+/**
+ * Declares a scenario. Names are `topic.case`; `only: "json"` binds it to one
+ * protocol, `on: ["WebSockets"]` to some transports.
+ */
+export function scenario(name, run, { only, on } = {}) {
   if (scenarios.some((s) => s.name === name)) throw new Error(`scenario ${name} is declared twice`);
-  scenarios.push({ name, run, only });
+  scenarios.push({ name, run, only, on });
 }
 
 /**
  * Runs the scenarios one after the other and calls `report` with the outcome of each.
- * env: { signalR, protocol: "json"|"msgpack", hub, harness, only, limit }
+ * env: { signalR, protocol: "json"|"msgpack", transport, hub, harness, only, limit }
+ *   transport  "WebSockets"|"ServerSentEvents"|"LongPolling"
  *   hub      base address of the hub's server as the client shall see it
  *   harness  base address of the harness: POST /cut, /down, /up, /restart
  *   only     a regular expression on names, or empty
@@ -21,6 +25,7 @@ export async function runAll(env, report) {
   for (const s of scenarios) {
     if (env.only && !new RegExp(env.only).test(s.name)) continue;
     if (s.only && s.only !== env.protocol) continue;
+    if (s.on && !s.on.includes(env.transport)) continue;
     const t = new Stage(env);
     const began = Date.now();
     let error = "";
@@ -45,6 +50,7 @@ export class Stage {
   constructor(env) {
     this.env = env;
     this.json = env.protocol === "json";
+    this.transport = env.transport;
     this.log = [];
     this.clients = [];
   }
@@ -53,19 +59,21 @@ export class Stage {
    * Builds a client, not yet started.
    *   path, query           the endpoint
    *   skipNegotiation       WebSockets at once
+   *   any                   any transport that works
    *   reconnect             an array of delays, or a policy
    *   stateful              stateful reconnect
    *   cut                   the way leads through the harness, which can cut it
    *   serverTimeout, ping   the client's timers in milliseconds
    *   on                    handlers by method
    */
-  build({ path = "/conformance", query = {}, skipNegotiation, reconnect, stateful, cut, serverTimeout, ping, on = {}, name = "c" } = {}) {
+  build({ path = "/conformance", query = {}, skipNegotiation, any, reconnect, stateful, cut, serverTimeout, ping, on = {}, name = "c" } = {}) {
     const { signalR, protocol } = this.env;
     const hub = cut ? this.env.harness : this.env.hub;
     const search = new URLSearchParams(query).toString();
     const builder = new signalR.HubConnectionBuilder()
       .withUrl(hub + path + (search && "?" + search), {
-        transport: signalR.HttpTransportType.WebSockets,
+        transport: any ? undefined : signalR.HttpTransportType[this.transport],
+        ...this.env.options,
         skipNegotiation: !!skipNegotiation,
       })
       .configureLogging({ log: (level, text) => level > 1 && this.log.push(`${name}: ${text}`) });

@@ -1,6 +1,6 @@
 // Runs the client scenarios under Node and prints one JSON line for each:
 //
-//	node node.mjs --hub http://127.0.0.1:PORT --harness http://127.0.0.1:PORT --protocol json [--only REGEX]
+//	node node.mjs --hub http://127.0.0.1:PORT --harness http://127.0.0.1:PORT --protocol json --transport WebSockets [--only REGEX]
 import { parseArgs } from "node:util";
 import signalR from "@microsoft/signalr";
 import msgpack from "@microsoft/signalr-protocol-msgpack";
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     hub: { type: "string" },
     harness: { type: "string" },
     protocol: { type: "string", default: "json" },
+    transport: { type: "string", default: "WebSockets" },
     only: { type: "string", default: "" },
   },
 });

@@ -12,9 +12,12 @@ const query = new URLSearchParams(location.search);
 await runAll(
   {
     signalR: globalThis.signalR,
-    hub: location.origin,
+    page: true,
+    hub: query.get("hub") ?? location.origin,
+    options: query.get("hub") ? { withCredentials: false } : {},
     harness: location.origin,
     protocol: query.get("protocol"),
+    transport: query.get("transport"),
     only: query.get("only") ?? "",
   },
   post,

@@ -12,7 +12,7 @@ scenario("stateful.cut-when-idle", async (t) => {
   equal(await c.id(), before, "the connection's id");
   await c.invoke("ToGroup", "stateful-room", "still a member");
   equal(await c.settled(), ["still a member"], "what the group heard");
-});
+}, { on: ["WebSockets"] });
 
 scenario("stateful.call-over-a-cut", async (t) => {
   const c = await t.open(lasting);
@@ -20,7 +20,7 @@ scenario("stateful.call-over-a-cut", async (t) => {
   await t.harness("/cut");
   await call;
   equal(await c.invoke("EchoInt", 7), 7, "the next call");
-});
+}, { on: ["WebSockets"] });
 
 scenario("stateful.nothing-lost-or-doubled", async (t) => {
   const c = await t.open(lasting);
@@ -33,13 +33,13 @@ scenario("stateful.nothing-lost-or-doubled", async (t) => {
   }
   equal(await Promise.all(calls), [...calls.keys()], "the answers");
   equal(await c.settled(), [...calls.keys()].map(String), "the events");
-});
+}, { on: ["WebSockets"] });
 
 scenario("stateful.abort", async (t) => {
   const c = await t.open(lasting);
   c.hub.send("Abort").catch(() => {});
   equal(await c.closed(), undefined, "error of an abort"); // after one more upgrade, which is refused
-});
+}, { on: ["WebSockets"] });
 
 scenario("stateful.many-cuts", async (t) => {
   const c = await t.open(lasting);
@@ -49,4 +49,4 @@ scenario("stateful.many-cuts", async (t) => {
     equal(await c.invoke("EchoInt", i), i, `echo after cut ${i}`);
   }
   equal(await c.id(), before, "the connection's id");
-});
+}, { on: ["WebSockets"] });
