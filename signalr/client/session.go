@@ -136,7 +136,8 @@ func (s *session) write(ctx context.Context, t transport) error {
 			return lostError{err}
 		}
 		if last {
-			leaving, cancel := context.WithTimeout(ctx, leaveTimeout)
+			// Not ctx: the reader may have seen the end already.
+			leaving, cancel := context.WithTimeout(s.conn.ctx, leaveTimeout)
 			t.leave(leaving)
 			cancel()
 			return errLeft

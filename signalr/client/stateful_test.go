@@ -25,6 +25,7 @@ func statefulOnly(t *testing.T, run func(e *env, p *proxy)) {
 			}
 			for _, protocol := range []string{"json", "messagepack"} {
 				t.Run(protocol, func(t *testing.T) {
+					t.Parallel()
 					e := newEnv(t, peer, way{client.WebSockets, protocol})
 					run(e, newProxy(t, e.peer.at(t, "/stateful")))
 				})
@@ -153,7 +154,7 @@ func TestStatefulSeededCuts(t *testing.T) {
 		opts.Handlers = []hubwire.ClientHandler{got.on(receive), answer.With(func(_ context.Context, q string) (*string, error) { return &q, nil })}
 		c := e.dial(p.url, opts)
 		p.cutEvery(rand.New(rand.NewPCG(seed, seed)), 400)
-		end := time.Now().Add(4 * time.Second)
+		end := time.Now().Add(3 * time.Second)
 		n := 0
 		for ; time.Now().Before(end); n++ {
 			text := strconv.Itoa(n)
