@@ -55,9 +55,6 @@ func TestAuthorized(t *testing.T) {
 // The connection ends with its token; the next has a fresh one.
 func TestExpiring(t *testing.T) {
 	everywhere(t, func(e *env) {
-		if e.peer.isOurs() {
-			e.Skip("hubwire does not close on expiry yet")
-		}
 		e.Parallel()
 		var happened course
 		var calls atomic.Int32

@@ -181,9 +181,6 @@ func TestFallbackForReal(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			for _, w := range []way{{client.ServerSentEvents, "json"}, {client.LongPolling, "messagepack"}} {
 				t.Run(w.String(), func(t *testing.T) {
-					if p.isOurs() && !p.offers(t, "/conformance", w.transport) {
-						t.Skipf("the server does not offer %v", w.transport)
-					}
 					e := newEnv(t, p, w)
 					blocked := &http.Client{Transport: noSockets{&http.Transport{}}}
 					defer blocked.CloseIdleConnections()
@@ -215,9 +212,6 @@ func TestOnlyTransport(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			for path, kind := range map[string]client.Transports{"/ws-only": client.WebSockets, "/sse-only": client.ServerSentEvents, "/lp-only": client.LongPolling} {
 				t.Run(path, func(t *testing.T) {
-					if p.isOurs() && !p.offers(t, "/conformance", kind) {
-						t.Skipf("the server does not offer %v", kind)
-					}
 					e := newEnv(t, p, way{client.WebSockets | client.ServerSentEvents | client.LongPolling, "json"})
 					c := e.dial(path, nil)
 					equal(e, c.Transport(), kind)

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,36 +139,6 @@ func stopPeers() {
 	}
 }
 
-// offers reports whether an endpoint offers a transport.
-func (p *peer) offers(t testing.TB, path string, kind client.Transports) bool {
-	t.Helper()
-	n := negotiated(t, p.at(t, path))
-	for _, o := range n.AvailableTransports {
-		if o.Transport == kind.String() {
-			return true
-		}
-	}
-	return false
-}
-
-type offer struct {
-	Stateful            bool `json:"useStatefulReconnect"`
-	AvailableTransports []struct{ Transport string }
-}
-
-func negotiated(t testing.TB, url string) (n offer) {
-	t.Helper()
-	resp, err := http.Post(url+"/negotiate?negotiateVersion=1&useStatefulReconnect=true", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -233,9 +201,6 @@ func everywhere(t *testing.T, run func(e *env)) {
 			p.at(t, "")
 			for _, w := range ways {
 				t.Run(w.String(), func(t *testing.T) {
-					if p.isOurs() && !p.offers(t, "/conformance", w.transport) {
-						t.Skipf("the server does not offer %v", w.transport)
-					}
 					run(newEnv(t, p, w))
 				})
 			}

@@ -119,6 +119,10 @@ func (s *session) ride(t transport) error {
 // sent any more: it may be about to read why.
 const readerGrace = 250 * time.Millisecond
 
+// answerGrace is how long the server may take to answer Close before the client
+// ends the transport.
+const answerGrace = time.Second
+
 // write sends what is in the outbox until ctx ends or the client takes leave.
 func (s *session) write(ctx context.Context, t transport) error {
 	var buf []byte
@@ -136,7 +140,9 @@ func (s *session) write(ctx context.Context, t transport) error {
 			return lostError{err}
 		}
 		if last {
-			// Not ctx: the reader may have seen the end already.
+			// A server that is left at once may drop what it has not yet
+			// looked at; it answers Close when it has.
+			_ = wait(ctx, answerGrace)
 			leaving, cancel := context.WithTimeout(s.conn.ctx, leaveTimeout)
 			t.leave(leaving)
 			cancel()

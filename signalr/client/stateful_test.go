@@ -15,14 +15,11 @@ import (
 
 var seed = flag.Uint64("seed", 0, "seed of the cuts; 0 is a new one")
 
-// statefulOnly runs a scenario against each server that has stateful
-// reconnect, behind a proxy.
+// statefulOnly runs a scenario against each server behind a proxy.
 func statefulOnly(t *testing.T, run func(e *env, p *proxy)) {
 	for _, peer := range peers {
 		t.Run(peer.name, func(t *testing.T) {
-			if url := peer.at(t, "/stateful"); peer.isOurs() && !negotiated(t, url).Stateful {
-				t.Skip("the server does not offer stateful reconnect")
-			}
+			peer.at(t, "")
 			for _, protocol := range []string{"json", "messagepack"} {
 				t.Run(protocol, func(t *testing.T) {
 					t.Parallel()
