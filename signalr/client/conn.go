@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hubwire/hubwire"
 )
 
 // A State says what a Conn is about.
@@ -71,6 +73,8 @@ type Conn struct {
 	closing  bool
 	farewell bool // OnClosed has begun
 }
+
+var _ hubwire.Caller = (*Conn)(nil)
 
 // Dial connects to the hub at rawURL: the URL that was given to the server's
 // Mount, with http, https, ws or wss. ctx bounds connecting, no more; its values
@@ -154,10 +158,10 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Close leaves the hub: what was sent before gets there, calls that wait for
+// Close leaves the hub: what was sent before goes out first, calls that wait for
 // answers fail, and events that wait for handlers are dropped. It returns when
 // all has ended and no goroutine is left. Where a server does not answer, that
-// takes 5 s; where a handler, a callback or the items of an upload do not
+// takes up to 5 s; where a handler, a callback or the items of an upload do not
 // return, Close gives them another 5 s and returns an error. So no handler may
 // call it; but `go conn.Close()` may. A second Close does the same.
 func (c *Conn) Close() error {
