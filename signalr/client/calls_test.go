@@ -221,9 +221,9 @@ func TestManyCallsAtOnce(t *testing.T) {
 		var calls sync.WaitGroup
 		for i := range 50 {
 			calls.Go(func() {
-				s := fmt.Sprint(i)
+				s := strings.Repeat(fmt.Sprint(i, " "), 1000)
 				if got, err := echoString.Call(e.ctx, c, s); err != nil || got != s {
-					e.Errorf("%q: %q, %v", s, got, err)
+					e.Errorf("call %d: %.20q, %v", i, got, err)
 				}
 			})
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hubwire/hubwire"
@@ -59,7 +60,7 @@ func (c *Conn) choose(n *negotiation, failed Transports) (kind Transports, skipp
 		case t&failed != 0:
 		case t&c.opts.Transports == 0:
 			skipped = append(skipped, fmt.Errorf("%v: Options.Transports leaves it out", t))
-		case t == ServerSentEvents && c.proto.binary():
+		case c.proto.binary() && !slices.Contains(offer.Formats, "Binary"):
 			skipped = append(skipped, fmt.Errorf("%v: it cannot carry %s", t, c.proto.name()))
 		default:
 			return t, nil

@@ -11,6 +11,10 @@ import (
 // recordSeparator ends every JSON message, and the handshake's (section 4.1).
 const recordSeparator = 0x1E
 
+// maxDepth is how deep a message may be nested: deeper than the 64 of .NET's
+// servers, as others may have other limits.
+const maxDepth = 1000
+
 // jsonProtocol is the hub protocol "json" (sections 4.1 to 4.3).
 type jsonProtocol struct{}
 
@@ -34,7 +38,7 @@ func (jsonProtocol) next(b []byte, from int) (body []byte, size int, err error) 
 // client refuses that null, JavaScript's does not.)
 func (jsonProtocol) parse(m *message, record []byte) error {
 	m.reset()
-	var s jsonwire.Scanner
+	s := jsonwire.Scanner{MaxDepth: maxDepth}
 	s.Reset(record)
 	if s.Kind() != jsonwire.Object || !s.Object() {
 		return badMessage("no JSON object")

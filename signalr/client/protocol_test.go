@@ -67,7 +67,7 @@ func TestJSONReads(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
-	for _, broken := range []string{`{"type":6`, `{"type":6,}`, `{"type":1,"target":"x","arguments":[1,]}`, `{"type":2,"invocationId":"1","item":}`, `{type:6}`, `{"x":` + strings.Repeat("[", 100) + `}`} {
+	for _, broken := range []string{`{"type":6`, `{"type":6,}`, `{"type":1,"target":"x","arguments":[1,]}`, `{"type":2,"invocationId":"1","item":}`, `{type:6}`, `{"x":` + strings.Repeat("[", 2000) + `}`} {
 		if got := client.Describe("json", []byte(broken+"\x1e")); !strings.HasPrefix(got, "!message from the server: ") {
 			t.Errorf("%s: got %s", broken, got)
 		}
