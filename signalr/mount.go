@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/origin"
 	"github.com/hubwire/hubwire/internal/ticker"
 	"github.com/hubwire/hubwire/wire"
 )
@@ -23,9 +24,7 @@ type mount struct {
 	ticks    ticker.Set // the open connections, and the polled ones
 	pending  pending
 
-	origins    []origin
-	anyOrigin  bool
-	hosts      []string
+	policy     *origin.Policy
 	transports string // availableTransports
 
 	conns      atomic.Int64
@@ -116,18 +115,9 @@ func newMount(hub *hubwire.Hub, opts *Options) *mount {
 	}
 	hub.Expose(exposed...)
 	m.signer = signer{key: o.TokenKey, node: o.Node, hub: m.hubOpts.Name}
-	for _, s := range o.AllowedOrigins {
-		if s == "*" {
-			m.anyOrigin = true
-		} else if x, ok := parseOrigin(s); ok {
-			m.origins = append(m.origins, x)
-		}
-	}
+	m.policy = origin.New(o.AllowedOrigins, o.AllowedHosts)
 	m.transports = availableTransports(o.Transports)
 	m.pending.limit = o.MaxPending
-	for _, s := range o.AllowedHosts {
-		m.hosts = append(m.hosts, strings.ToLower(s))
-	}
 	return m
 }
 
@@ -138,12 +128,12 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 		h = m.opts.Middleware(h)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !m.hostAllowed(r) {
+		if !m.policy.Host(r) {
 			m.hubOpts.Logger.Info("signalr: host refused", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
 			m.refuse(w, http.StatusForbidden, "Host not allowed")
 			return
 		}
-		if !m.share(w, r) {
+		if !m.policy.Share(w, r, "GET, POST, DELETE") {
 			h.ServeHTTP(w, r)
 		}
 	})

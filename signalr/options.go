@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hubwire/hubwire/internal/origin"
 )
 
 // Transports are ways to carry the protocol, as a set.
@@ -230,13 +232,7 @@ func (o *Options) check() []string {
 	rule(o.DisconnectTimeout > 0, "DisconnectTimeout is %v; it must be positive", o.DisconnectTimeout)
 	rule(o.MaxConnections >= 0, "MaxConnections is %d; it must not be negative", o.MaxConnections)
 	rule(o.MaxHandshakes >= 0, "MaxHandshakes is %d; it must not be negative", o.MaxHandshakes)
-	for _, origin := range o.AllowedOrigins {
-		_, ok := parseOrigin(origin)
-		rule(ok || origin == "*", "AllowedOrigins has %q; it must be a scheme and a host, or *", origin)
-	}
-	for _, host := range o.AllowedHosts {
-		rule(validHost(host), "AllowedHosts has %q; it must be a name, *. and a name, or an address, with or without a port", host)
-	}
+	bad = append(bad, origin.Check(o.AllowedOrigins, o.AllowedHosts)...)
 	rule(validNode(o.Node), "Node is %q; it must be 1 to 64 letters, digits or any of -._~", o.Node)
 	rule(len(o.TokenKey) >= 16, "TokenKey has %d bytes; it must have at least 16", len(o.TokenKey))
 	return bad

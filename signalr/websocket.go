@@ -21,7 +21,7 @@ func (m *mount) refuseFull(w http.ResponseWriter) {
 // webSocket starts a connection over a WebSocket (section 12.1). Without an id
 // the client has skipped the negotiation.
 func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
-	if !m.originAllowed(r) {
+	if !m.policy.Allowed(r) {
 		m.hubOpts.Logger.Info("signalr: origin refused", "hub", m.hubOpts.Name, "origin", r.Header.Get("Origin"))
 		m.refuse(w, http.StatusForbidden, "Origin not allowed")
 		return

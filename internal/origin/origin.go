@@ -1,59 +1,104 @@
-package signalr
+// Package origin decides which pages and which host names a mount serves: one
+// set of rules for all wires.
+package origin
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/hubwire/hubwire/internal/wsconn"
 )
 
-// originAllowed says whether the page that opens a WebSocket may do so. Browsers
-// send Origin with every one, and cookies whatever the page: without this test
-// any page could act in the name of its reader (cross-site WebSocket
+// A Policy is what a mount allows. It does not change, and is used by many
+// goroutines at once.
+type Policy struct {
+	origins []origin
+	any     bool
+	hosts   []string
+}
+
+// New makes a Policy of a mount's AllowedOrigins and AllowedHosts, which Check
+// found in order.
+func New(origins, hosts []string) *Policy {
+	p := new(Policy)
+	for _, s := range origins {
+		if s == "*" {
+			p.any = true
+		} else if x, ok := parse(s); ok {
+			p.origins = append(p.origins, x)
+		}
+	}
+	for _, s := range hosts {
+		p.hosts = append(p.hosts, strings.ToLower(s))
+	}
+	return p
+}
+
+// Check returns one sentence for each entry that is none.
+func Check(origins, hosts []string) (bad []string) {
+	for _, s := range origins {
+		if _, ok := parse(s); !ok && s != "*" {
+			bad = append(bad, fmt.Sprintf("AllowedOrigins has %q; it must be a scheme and a host, or *", s))
+		}
+	}
+	for _, s := range hosts {
+		if !validHost(s) {
+			bad = append(bad, fmt.Sprintf("AllowedHosts has %q; it must be a name, *. and a name, or an address, with or without a port", s))
+		}
+	}
+	return bad
+}
+
+// Allowed says whether the page that makes a request may act in the name of its
+// reader: browsers send Origin with every WebSocket and every POST, and cookies
+// whatever the page. Without this test any page could do so (cross-site WebSocket
 // hijacking). Clients that are no browsers send none.
-func (m *mount) originAllowed(r *http.Request) bool {
+func (p *Policy) Allowed(r *http.Request) bool {
 	given := r.Header["Origin"]
 	if len(given) == 0 {
 		return true
 	}
-	if m.anyOrigin {
+	if p.any {
 		return true
 	}
 	if len(given) > 1 {
 		return false
 	}
-	o, ok := parseOrigin(given[0])
+	o, ok := parse(given[0])
 	if !ok {
 		return false // "null" too: a sandboxed page, a file
 	}
 	if strings.EqualFold(o.host, withPort(r.Host, o.scheme)) {
 		return true
 	}
-	return slices.Contains(m.origins, o)
+	return slices.Contains(p.origins, o)
 }
 
-// share does what CORS asks for (the Fetch standard, section 3.3): it lets pages
+// Share does what CORS asks for (the Fetch standard, section 3.3): it lets pages
 // of allowed origins read the answers, and reports true for a preflight that it
-// has answered. To other pages it says nothing, so their browsers keep the answer
-// from them.
-func (m *mount) share(w http.ResponseWriter, r *http.Request) (answered bool) {
-	if len(m.origins) == 0 && !m.anyOrigin {
+// has answered, with the methods that a mount has. To other pages it says
+// nothing, so their browsers keep the answer from them.
+func (p *Policy) Share(w http.ResponseWriter, r *http.Request, methods string) (answered bool) {
+	if len(p.origins) == 0 && !p.any {
 		return false
 	}
 	h := w.Header()
-	if len(m.origins) > 0 {
+	if len(p.origins) > 0 {
 		h.Add("Vary", "Origin")
 	}
 	given := r.Header["Origin"]
-	if len(given) != 1 || isWebSocket(r) {
+	if len(given) != 1 || wsconn.IsUpgrade(r) {
 		return false
 	}
-	o, ok := parseOrigin(given[0])
+	o, ok := parse(given[0])
 	switch {
-	case ok && slices.Contains(m.origins, o):
+	case ok && slices.Contains(p.origins, o):
 		h.Set("Access-Control-Allow-Origin", given[0])
 		h.Set("Access-Control-Allow-Credentials", "true")
-	case m.anyOrigin:
+	case p.any:
 		h.Set("Access-Control-Allow-Origin", "*") // with this no browser sends cookies
 	default:
 		return false
@@ -61,7 +106,7 @@ func (m *mount) share(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+	h.Set("Access-Control-Allow-Methods", methods)
 	if asked := r.Header.Values("Access-Control-Request-Headers"); len(asked) > 0 {
 		h.Set("Access-Control-Allow-Headers", strings.Join(asked, ", "))
 	}
@@ -70,14 +115,14 @@ func (m *mount) share(w http.ResponseWriter, r *http.Request) (answered bool) {
 	return true
 }
 
-// hostAllowed says whether a request is for a name that is ours.
-func (m *mount) hostAllowed(r *http.Request) bool {
-	if len(m.hosts) == 0 {
+// Host says whether a request is for a name that is ours.
+func (p *Policy) Host(r *http.Request) bool {
+	if len(p.hosts) == 0 {
 		return true
 	}
 	host := strings.ToLower(r.Host)
 	name := strings.TrimSuffix(hostName(host), ".")
-	for _, a := range m.hosts {
+	for _, a := range p.hosts {
 		if a == host || a == name || strings.HasPrefix(a, "*.") && strings.HasSuffix(name, a[1:]) && len(name) > len(a)-1 {
 			return true
 		}
@@ -102,7 +147,7 @@ func validHost(s string) bool {
 // with its port.
 type origin struct{ scheme, host string }
 
-func parseOrigin(s string) (origin, bool) {
+func parse(s string) (origin, bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
 		return origin{}, false
