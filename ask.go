@@ -111,6 +111,8 @@ func errUnknown(id string) error { return &wire.ConnError{Conn: id} }
 
 var errAskInConnect = errors.New("Client results inside OnConnectedAsync Hub methods are not allowed.")
 
+var errNoAnswer = Errorf(CodeUnimplemented, "hubwire: the client cannot be asked")
+
 // ask sends a question and waits for the answer.
 func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) error {
 	if c.once {
@@ -125,6 +127,9 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 	buf, err := c.encodeAsk(ctx, s.buf[:0], m, id)
 	if err != nil {
 		s.free()
+		if errors.Is(err, wire.ErrNoAnswer) {
+			err = errNoAnswer
+		}
 		return err
 	}
 	s.buf = buf

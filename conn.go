@@ -103,8 +103,10 @@ func (c *Conn) Abort() {
 	first := !c.aborted
 	c.aborted = true
 	c.state.Unlock()
-	if first && !c.once {
-		c.closes("abort")
+	if first {
+		if !c.once {
+			c.closes("abort")
+		}
 		c.close(nil, false)
 	}
 }

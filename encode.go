@@ -1,6 +1,7 @@
 package hubwire
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -107,6 +108,9 @@ func (h *Hub) encodeIn(ev *encoded, ps []wire.Protocol, m *message, callID strin
 			n += len(a) + 1
 		}
 		b, err := p.AppendEvent(make([]byte, 0, n), m.name, callID, raw)
+		if callID != "" && errors.Is(err, wire.ErrNoAnswer) {
+			continue // a connection of this protocol has not the answer anyway
+		}
 		if err != nil {
 			return fmt.Errorf("hubwire: event %s: %w", m.name, err)
 		}

@@ -42,6 +42,7 @@ type Hub struct {
 	exposed   []wire.Protocol
 	protocols map[wire.Protocol]int // connections by protocol
 	conns     map[string]*Conn
+	once      int // how many of conns live as long as one call
 	closing   bool
 	emptied   chan struct{} // closed when the last connection has ended; nil before Shutdown
 
@@ -150,11 +151,25 @@ func (h *Hub) Expose(ps ...wire.Protocol) {
 // is refused: the Port, if there is one, takes the wire's last words alone.
 // id is the public id, chosen by the wire, u may be nil, r must not.
 func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Request) (*Port, error) {
+	return h.open(ctx, l, id, u, r, false)
+}
+
+// OpenOnce is Open for a call that comes without a connection (D 9): its
+// connection lives as long as the call, is in no target and in no list, takes no
+// place of Options.MaxConnections, cannot join groups and cannot be asked.
+// Connect and Disconnect run, so that a refusal in Connect cannot be walked
+// around. Nothing is written to l; it is told when to end. The wire calls Start
+// once and, after the Reply's Done, End.
+func (h *Hub) OpenOnce(ctx context.Context, l wire.Link, id string, u *User, r *Request) (*Port, error) {
+	return h.open(ctx, l, id, u, r, true)
+}
+
+func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Request, once bool) (*Port, error) {
 	if u == nil {
 		u = anonymous
 	}
 	f := l.Framing()
-	c := &Conn{hub: h, link: l, framing: f, protocol: f.Protocol(), id: id, user: u, req: r}
+	c := &Conn{hub: h, link: l, framing: f, protocol: f.Protocol(), id: id, user: u, req: r, once: once}
 	c.shard = h.shards[shardOf(id, len(h.shards))]
 	c.base = valuesOf(ctx)
 	c.calls.free = int32(h.opts.ParallelCalls)
@@ -211,13 +226,17 @@ func (h *Hub) insert(c *Conn) error {
 	case h.closing:
 		h.count("refused", "closed", 1)
 		return ErrClosed
-	case h.opts.MaxConnections > 0 && len(h.conns) >= h.opts.MaxConnections:
+	case h.opts.MaxConnections > 0 && !c.once && len(h.conns)-h.once >= h.opts.MaxConnections:
 		h.count("refused", "full", 1)
 		return ErrFull
 	case h.conns[c.id] != nil:
 		return fmt.Errorf("hubwire: connection id %q is taken", c.id)
 	}
 	h.conns[c.id] = c
+	if c.once {
+		h.once++
+		return nil
+	}
 	h.useLocked(c.protocol, 1)
 	h.count("connections", c.req.Wire, 1)
 	return nil
@@ -242,6 +261,9 @@ func (h *Hub) useLocked(p wire.Protocol, n int) {
 
 // enter puts the connection into All and its user's connections.
 func (h *Hub) enter(ctx context.Context, c *Conn) error {
+	if c.once {
+		return nil
+	}
 	if err := h.subscribe(ctx, toConn, c.id); err != nil {
 		return err
 	}
@@ -286,15 +308,21 @@ func (h *Hub) safely(c *Conn, what string, fn func() error) (err error) {
 
 // remove forgets a connection that has ended.
 func (h *Hub) remove(c *Conn) {
-	h.unsubscribe(toConn, c.id)
+	if !c.once {
+		h.unsubscribe(toConn, c.id)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.conns[c.id] != c {
 		return
 	}
 	delete(h.conns, c.id)
-	h.useLocked(c.protocol, -1)
-	h.count("connections", c.req.Wire, -1)
+	if c.once {
+		h.once--
+	} else {
+		h.useLocked(c.protocol, -1)
+		h.count("connections", c.req.Wire, -1)
+	}
 	if len(h.conns) == 0 && h.turns.stop != nil {
 		close(h.turns.stop)
 		h.turns.stop = nil
@@ -308,14 +336,18 @@ func (h *Hub) remove(c *Conn) {
 func (h *Hub) conn(id string) *Conn {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.conns[id]
+	if c := h.conns[id]; c != nil && !c.once {
+		return c
+	}
+	return nil
 }
 
-// Connections are the connections of this node, in no order: a snapshot.
+// Connections are the connections of this node, in no order: a snapshot. Those
+// that live as long as one call are not among them.
 func (h *Hub) Connections() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, c := range h.snapshot() {
-			if !yield(c) {
+			if !c.once && !yield(c) {
 				return
 			}
 		}

@@ -61,7 +61,11 @@ func (r *remote) question(conn string, m *Message) {
 	}
 	rec, ok := r.decode(m).in(c.protocol)
 	if !ok {
-		r.respond(m.Node, &Message{Kind: MessageAnswer, ID: m.ID, Failed: true, Error: "the connection's protocol is not known to the node that asks"})
+		text := "the connection's protocol is not known to the node that asks"
+		if _, err := c.protocol.AppendEvent(nil, "", m.ID, nil); errors.Is(err, wire.ErrNoAnswer) {
+			text = errNoAnswer.Message
+		}
+		r.respond(m.Node, &Message{Kind: MessageAnswer, ID: m.ID, Failed: true, Error: text})
 		return
 	}
 	node, id := m.Node, m.ID

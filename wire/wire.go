@@ -81,9 +81,13 @@ type Protocol interface {
 	Codec() Codec
 	// AppendEvent appends one message that calls name at the client. args are
 	// encoded by Codec. callID is empty for an event and set where the client
-	// shall answer.
+	// shall answer. Where clients cannot, the error is ErrNoAnswer.
 	AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error)
 }
+
+// ErrNoAnswer is AppendEvent's error for a question to clients that have no way
+// to answer.
+var ErrNoAnswer = errors.New("wire: clients of this protocol cannot be asked")
 
 // A HeaderProtocol can send headers with a call to the client, for trace hooks.
 type HeaderProtocol interface {
