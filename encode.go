@@ -71,8 +71,8 @@ func encodeFor(dst []byte, p wire.Protocol, m *message, callID string) ([]byte, 
 // encode encodes m in every protocol in use. Where there is none, it only tells
 // whether m can be encoded.
 func (h *Hub) encode(m *message) (*encoded, error) {
-	ps := *h.inUse.Load()
-	ev := &encoded{key: m.key}
+	ev := &encoded{key: m.key, ps: h.inUse.Load()}
+	ps := *ev.ps
 	if len(ps) == 0 {
 		h.mu.RLock()
 		exposed := h.exposed

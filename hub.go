@@ -451,8 +451,13 @@ func (h *Hub) deliver(ctx context.Context, kind targetKind, names, except []stri
 	skip := h.resolve(except)
 	for _, name := range names {
 		if t := h.target(kind, name); t != nil {
-			if err := t.send(ctx, h, ev, skip); err != nil {
+			if err := t.wait(ctx, h); err != nil {
 				return err
+			}
+			for !t.put(h, ev, skip) {
+				if ev, err = h.encode(m); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -56,7 +56,8 @@ type entry struct {
 // An encoded is an event in every protocol in use.
 type encoded struct {
 	recs   []protoRecord
-	key    string // of Latest
+	ps     *[]wire.Protocol // those that were in use
+	key    string           // of Latest
 	inline [2]protoRecord
 }
 

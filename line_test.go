@@ -478,3 +478,50 @@ func TestBroadcastWhileClientsGo(t *testing.T) {
 		}
 	})
 }
+
+// slowEvent is an event whose encoding waits, the first time.
+type slowEvent struct {
+	once  *sync.Once
+	began chan struct{}
+	goOn  chan struct{}
+}
+
+func (e slowEvent) MarshalText() ([]byte, error) {
+	e.once.Do(func() {
+		close(e.began)
+		<-e.goOn
+	})
+	return []byte("slow"), nil
+}
+
+// A member that comes with a protocol of its own while an event is being encoded
+// gets it like the others, if it was a member when the event was put in line.
+func TestProtocolThatComesMeanwhile(t *testing.T) {
+	for _, backplane := range []bool{false, true} {
+		t.Run(fmt.Sprint("backplane ", backplane), func(t *testing.T) {
+			opts := &hubwire.Options{Name: "x"}
+			if backplane {
+				opts.Backplane = hubtest.NewBackplane().Node()
+			}
+			hub := hubwire.New(opts)
+			server := hubtest.New(t, hub)
+			a := server.Dial(t)
+			check(t, a.Conn().Join(t.Context(), "room"))
+			e := slowEvent{new(sync.Once), make(chan struct{}), make(chan struct{})}
+			sent := make(chan error)
+			go func() { sent <- hubwire.Event[slowEvent]("Said").Send(t.Context(), hub.Group("room"), e) }() // ends with goOn
+			<-e.began
+			b := server.DialWith(t, &hubtest.DialOptions{Protocol: "messagepack"})
+			check(t, b.Conn().Join(t.Context(), "room"))
+			check(t, Said.Send(t.Context(), hub.Group("room"), "quick"))
+			close(e.goOn)
+			check(t, <-sent)
+			for _, c := range []*hubtest.Client{a, b} {
+				if got := hubtest.Got(t, c, Said); !slices.Equal(got, []string{"quick", "slow"}) {
+					t.Errorf("got %q", got)
+				}
+			}
+			check(t, hub.Shutdown(t.Context()))
+		})
+	}
+}

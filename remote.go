@@ -238,9 +238,9 @@ func sameEvent(a, b *Message) bool {
 
 // decode finds the blobs that this node's connections can take.
 func (r *remote) decode(m *Message) *encoded {
-	ev := new(encoded)
+	ev := &encoded{ps: r.h.inUse.Load()}
 	ev.recs = ev.inline[:0]
-	for _, p := range *r.h.inUse.Load() {
+	for _, p := range *ev.ps {
 		for _, b := range m.Blobs {
 			if b.Protocol == p.Name() {
 				ev.recs = append(ev.recs, protoRecord{p, wire.Record{Bytes: b.Bytes}})
@@ -266,7 +266,8 @@ func (r *remote) put(from Address, m *Message) {
 		return
 	}
 	if t := h.target(kind, from.Name); t != nil {
-		t.put(h, r.decode(m), h.resolve(m.Except))
+		for skip := h.resolve(m.Except); !t.put(h, r.decode(m), skip); {
+		}
 	}
 }
 

@@ -219,8 +219,8 @@ func (p *part) remove(m *membership) {
 	}
 }
 
-// send puts the event in line for every shard with members.
-func (t *target) send(ctx context.Context, h *Hub, ev *encoded, skip []*Conn) error {
+// wait returns when the lines have room.
+func (t *target) wait(ctx context.Context, h *Hub) error {
 	for _, s := range h.shards {
 		if s.busy.Load() {
 			if err := s.wait(ctx); err != nil {
@@ -228,19 +228,25 @@ func (t *target) send(ctx context.Context, h *Hub, ev *encoded, skip []*Conn) er
 			}
 		}
 	}
-	t.put(h, ev, skip)
 	return nil
 }
 
-func (t *target) put(h *Hub, ev *encoded, skip []*Conn) {
+// put puts the event in line for every shard with members. It reports false
+// where the protocols in use have changed since the event was encoded: a member
+// may have come meanwhile whose protocol it lacks.
+func (t *target) put(h *Hub, ev *encoded, skip []*Conn) bool {
 	size := ev.size()
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ev.ps != h.inUse.Load() {
+		return false
+	}
 	for i := range t.parts {
 		if t.parts[i].n > 0 {
 			h.shards[i].append(entry{op: opSend, to: t, ev: ev, skip: skip}, size)
 		}
 	}
-	t.mu.Unlock()
+	return true
 }
 
 // add puts the connection's entry in line. It reports false where the target is
