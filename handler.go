@@ -205,8 +205,10 @@ func stream[T any](ctx context.Context, c *Call, seq iter.Seq2[T, error]) error 
 			if c.ctx.Err() != nil {
 				return nil
 			}
-			// Not the transport: the item cannot be encoded.
 			c.ctx.cancel(err)
+			if errors.Is(err, ErrClosed) {
+				return nil // the transport, whose end is on its way here
+			}
 			return &wire.Fault{Kind: wire.StreamFailed, Name: c.h.name, Err: err}
 		}
 		if c.ctx.Err() != nil {

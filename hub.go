@@ -480,7 +480,7 @@ func (h *Hub) resolve(ids []string) (cs []*Conn) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, id := range ids {
-		if c := h.conns[id]; c != nil && !slices.Contains(cs, c) {
+		if c := h.conns[id]; c != nil {
 			cs = append(cs, c)
 		}
 	}

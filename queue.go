@@ -173,6 +173,7 @@ func (c *Conn) unlock() {
 		case lost:
 			cause = wire.ErrLost
 		}
+		c.hub.log.Debug("hubwire: connection ends", "hub", c.hub.opts.Name, "conn", c.id, "slow", slow)
 		link.Close(cause, true)
 	}
 	if pump {

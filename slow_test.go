@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -537,6 +539,9 @@ func TestTransportFails(t *testing.T) {
 					t.Errorf("closed with %v", l.reason)
 				}
 				l.port.End(nil)
+				if m.get("errors", "stream failed") != 0 {
+					t.Errorf("a lost transport is the stream's failure: %v", m)
+				}
 				if m.get("queued_bytes", "") != 0 || m.get("closes", "slow") != 0 || m.get("connections", "raw") != 0 {
 					t.Errorf("counted %v", m)
 				}
@@ -639,4 +644,54 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s = %d", name, n)
 		}
 	})
+}
+
+// A logHandler is a log that goes to the hub's clients.
+type logHandler struct {
+	slog.Handler
+	send func()
+	busy atomic.Bool
+}
+
+func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *logHandler) Handle(context.Context, slog.Record) error {
+	if h.busy.CompareAndSwap(false, true) {
+		h.send()
+		h.busy.Store(false)
+	}
+	return nil
+}
+
+// The hub does not log under its locks: a log may be sent to its clients.
+func TestLogGoesToTheHub(t *testing.T) {
+	log := &logHandler{Handler: slog.DiscardHandler}
+	hub := newHub(&hubwire.Options{Logger: slog.New(log), Queue: hubwire.Queue{Messages: 2}, Disconnect: func(context.Context, *hubwire.Conn, error) { panic("oh") }},
+		hubwire.Command[hubwire.None]("Fail").With(func(context.Context, *hubwire.Conn, hubwire.None) error { return errors.New("no") }))
+	var ls []*rawLink
+	for range 4 {
+		ls = append(ls, open(t, hub, rawA, -1))
+	}
+	log.send = func() {
+		for _, l := range ls {
+			_ = Said.Send(context.Background(), hub.Conn(l.port.Conn().ID()), "log")
+			_ = Said.Send(context.Background(), l.port.Conn(), "log")
+		}
+		_ = Said.Send(context.Background(), hub.All(), "log")
+		_ = ls[3].port.Conn().Join(context.Background(), "room")
+	}
+	r := ls[3].start(wire.Call{Name: "Fail", Args: list()})
+	<-r.done
+	ls[0].fail()
+	ls[1].take(0)
+	for range 20 {
+		check(t, Said.Send(t.Context(), hub.All(), "x"))
+		runtime.Gosched()
+	}
+	<-ls[0].closed
+	ls[2].port.End(nil)
+	if !strings.Contains(ls[3].text(), `Said("log")`) {
+		t.Error("nothing was logged")
+	}
+	ls[1].take(-1)
 }

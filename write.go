@@ -110,7 +110,7 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 	n, err := c.link.TryWrite(p)
 	switch {
 	case err != nil:
-		c.lostLocked(err)
+		c.lostLocked()
 	case n == len(p):
 		c.accountLocked(msgs, bytes)
 	default:
@@ -145,7 +145,7 @@ func (c *Conn) trimLocked() bool {
 }
 
 // lostLocked ends a connection whose link failed, or waits for its next link.
-func (c *Conn) lostLocked(err error) {
+func (c *Conn) lostLocked() {
 	c.endDue = true
 	if c.q.resume != nil {
 		c.endLost = true
@@ -153,7 +153,6 @@ func (c *Conn) lostLocked(err error) {
 		return
 	}
 	c.discardLocked()
-	c.hub.log.Debug("hubwire: connection lost", "conn", c.id, "err", err)
 }
 
 // send puts one record behind what waits for the connection and writes it,
@@ -288,7 +287,7 @@ func (c *Conn) drain(link wire.Link, gen int32) {
 				if q.gen == gen {
 					q.draining = false
 					if !q.closed {
-						c.lostLocked(err)
+						c.lostLocked()
 					}
 				}
 				c.unlock()
