@@ -1,5 +1,7 @@
 package hubwire
 
+import "github.com/hubwire/hubwire/wire"
+
 // SetShards gives a hub without connections n shards: machines with few
 // processors have only one.
 func (h *Hub) SetShards(n int) {
@@ -39,4 +41,29 @@ func Tables(h *Hub) (groups, users, asks int) {
 	h.asks.mu.Lock()
 	defer h.asks.mu.Unlock()
 	return len(h.groups), len(h.users), len(h.asks.byID)
+}
+
+// AdmitAround is what a connection takes of a run of sends of which it is left
+// out of some: src are the sends that have a record in its protocol, out those
+// that it is not to get.
+func AdmitAround(src, out []int32) (got []int) {
+	h := New(nil)
+	c := &Conn{hub: h, shard: h.shards[0]}
+	b := &batch{}
+	for range src {
+		b.recs = append(b.recs, wire.Record{Bytes: []byte("x")})
+		b.size++
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.admitAroundLocked(&runBatch{b: b, src: src}, out)
+	for _, it := range c.q.items {
+		for i := it.from; i < it.to; i++ {
+			got = append(got, int(src[i]))
+		}
+	}
+	if c.q.msgs != len(got) || c.q.bytes != len(got) {
+		panic("not counted as taken")
+	}
+	return got
 }

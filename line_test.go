@@ -68,7 +68,7 @@ const (
 func crowd(t *testing.T, hub *hubwire.Hub, seed uint64) []*rawLink {
 	var ls []*rawLink
 	for i := range senders {
-		l := open(t, hub, []*rawProtocol{rawA, rawB}[i%2], -1)
+		l := open(t, hub, []wire.Protocol{rawA, rawB}[i%2], -1)
 		if i%3 == 0 {
 			l.mu.Lock()
 			l.jitter = rand.New(rand.NewPCG(seed, uint64(i)))

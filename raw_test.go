@@ -19,7 +19,7 @@ import (
 // A rawLink is a wire of which the test holds every part: it writes nothing
 // until it is told what to take, and keeps what it took.
 type rawLink struct {
-	proto *rawProtocol
+	proto wire.Protocol
 	port  *hubwire.Port
 
 	mu     sync.Mutex
@@ -57,7 +57,7 @@ func (p *rawProtocol) AppendEvent(dst []byte, name, callID string, args [][]byte
 	return append(dst, ")\n"...), nil
 }
 
-type rawFraming struct{ p *rawProtocol }
+type rawFraming struct{ p wire.Protocol }
 
 func (f rawFraming) Protocol() wire.Protocol { return f.p }
 
@@ -155,7 +155,7 @@ func (l *rawLink) text() string {
 var rawIDs atomic.Int64
 
 // open connects; room is what take takes.
-func open(t testing.TB, hub *hubwire.Hub, p *rawProtocol, room int) *rawLink {
+func open(t testing.TB, hub *hubwire.Hub, p wire.Protocol, room int) *rawLink {
 	t.Helper()
 	hub.Expose(rawA, rawB)
 	l := &rawLink{proto: p, room: room, wake: make(chan struct{}), closed: make(chan struct{})}

@@ -386,7 +386,7 @@ func TestStalledClientsCostOthersNothing(t *testing.T) {
 			if i%20 == 0 {
 				room = 0
 			}
-			l := open(t, hub, []*rawProtocol{rawA, rawB}[i%2], room)
+			l := open(t, hub, []wire.Protocol{rawA, rawB}[i%2], room)
 			check(t, l.port.Conn().Join(t.Context(), "room"))
 			if room == 0 {
 				stalled = append(stalled, l)
