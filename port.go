@@ -195,6 +195,7 @@ func (p *Port) End(cause error) {
 	if !c.gone() {
 		return
 	}
+	c.hub.log.Debug("hubwire: connection ended", "hub", c.hub.opts.Name, "conn", c.id, "err", cause)
 	c.stopCalls(context.Canceled)
 	c.cancel()
 	if !c.waitCalls(disconnectWait) {
