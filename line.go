@@ -171,8 +171,10 @@ func (s *shard) distribute(log []entry) {
 		e := &log[i]
 		switch e.op {
 		case opSend:
-			n := 1
-			for i+n < len(log) && log[i+n].op == opSend && log[i+n].to == e.to {
+			// A run is at most what one write gathers: the frame is shared by all.
+			n, size := 1, e.ev.size()
+			for i+n < len(log) && size < writeSize && log[i+n].op == opSend && log[i+n].to == e.to {
+				size += log[i+n].ev.size()
 				n++
 			}
 			s.fanOut(e.to, log[i:i+n])
