@@ -268,6 +268,9 @@ func (c *Conn) gone() (first bool) {
 		c.all.target.drop(c.all)
 	}
 	c.state.Unlock()
+	if n := len(groups); n > 0 && c.hub.log.Enabled(context.Background(), slog.LevelDebug) {
+		c.hub.log.Debug("hubwire: memberships end with their connection: a client that comes back has to join again, in Connect for example", "hub", c.hub.opts.Name, "conn", c.id, "groups", n)
+	}
 	for _, a := range asks {
 		a.fail(errLeft(c.id))
 	}

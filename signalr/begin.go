@@ -27,7 +27,7 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 	if negotiated {
 		var err error
 		if cl, err = m.known(r, token, now); err != nil {
-			m.refuseUnknown(w, kind, err)
+			m.refuseUnknown(w, r, token, kind, err)
 			return nil, false
 		}
 	}
@@ -120,6 +120,10 @@ type opening struct {
 func (c *conn) open(r *http.Request, id string, user *hubwire.User, kind Transports) {
 	c.opening = &opening{ctx: r.Context(), id: id, user: user, req: c.mount.request(r, kind)}
 	c.expireAt(user.Expires)
+	c.mount.tokenUnread(r, user)
+	if kind == LongPolling {
+		c.mount.pollsInstead(r)
+	}
 }
 
 // start begins with a transport, and the time for the handshake.
@@ -141,14 +145,15 @@ func (m *mount) known(r *http.Request, token string, now time.Time) (claim, erro
 }
 
 // refuseUnknown answers a request whose token names nothing.
-func (m *mount) refuseUnknown(w http.ResponseWriter, kind Transports, err error) {
+func (m *mount) refuseUnknown(w http.ResponseWriter, r *http.Request, token string, kind Transports, err error) {
+	text := m.unknown(r, token, err)
 	if kind == WebSockets {
 		w.Header()["Content-Type"] = nil
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = w.Write([]byte(m.unknown(err))) // a client that has gone needs no answer
+		_, _ = w.Write([]byte(text)) // a client that has gone needs no answer
 		return
 	}
-	m.refuse(w, http.StatusNotFound, m.unknown(err))
+	m.refuse(w, http.StatusNotFound, text)
 }
 
 // find is the connection that a POST or DELETE is about, and its transport; zero
@@ -163,7 +168,7 @@ func (m *mount) find(w http.ResponseWriter, r *http.Request, post bool) (c *conn
 	now := time.Now()
 	cl, err := m.known(r, token, now)
 	if err != nil {
-		m.refuseUnknown(w, 0, err)
+		m.refuseUnknown(w, r, token, 0, err)
 		return nil, 0, false
 	}
 	st, x := m.sessions.state(cl, now)

@@ -121,7 +121,12 @@ func (m *mount) choose(h handshake, on *framings) (protocol, string) {
 	p := m.protocol(h.protocol)
 	switch {
 	case p == nil:
-		return nil, "The protocol '" + h.protocol + "' is not supported."
+		text := "The protocol '" + h.protocol + "' is not supported."
+		if m.hubOpts.DetailedErrors {
+			text += " " + m.protocolsText()
+		}
+		m.hubOpts.Logger.Info("signalr: handshake: a client wants a protocol that is not there. "+m.protocolsText(), "hub", m.hubOpts.Name, "protocol", printableName(h.protocol))
+		return nil, text
 	case on.of(p) == nil:
 		return nil, "Cannot use the '" + p.Name() + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
 	case h.version > newestVersion:
@@ -129,3 +134,6 @@ func (m *mount) choose(h handshake, on *framings) (protocol, string) {
 	}
 	return p, ""
 }
+
+// printableName is a client's text for the log, cut short.
+func printableName(s string) string { return strconv.Quote(s[:min(len(s), 40)]) }

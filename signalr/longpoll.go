@@ -27,6 +27,7 @@ func noCache(h http.Header) {
 // poll serves a GET that is nothing else.
 func (m *mount) poll(w http.ResponseWriter, r *http.Request) {
 	noCache(w.Header())
+	m.halfUpgrade(r)
 	c, fresh := m.begin(w, r, LongPolling)
 	switch {
 	case c == nil:

@@ -27,6 +27,9 @@ type mount struct {
 	policy     *origin.Policy
 	transports string // availableTransports
 
+	spoken atomic.Bool          // of tokens that nobody reads
+	miss   atomic.Pointer[miss] // the newest
+
 	conns      atomic.Int64
 	handshakes atomic.Int64
 }
@@ -179,14 +182,6 @@ const (
 	noID      = "Connection ID required"
 	unknownID = "No Connection with that ID"
 )
-
-// unknown is the answer to an id that names no connection here.
-func (m *mount) unknown(err error) string {
-	if err == errOtherNode {
-		return unknownID + ": it was negotiated with another server than " + m.opts.Node + ". Let the balancer send all requests of a client to one server (sticky sessions)."
-	}
-	return unknownID
-}
 
 // connectionToken is the id parameter. An empty one is none.
 func connectionToken(r *http.Request) (string, bool) {

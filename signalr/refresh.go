@@ -26,7 +26,7 @@ func (m *mount) refresh(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	cl, err := m.known(r, tokens[0], now)
 	if err != nil {
-		m.refuseUnknown(w, 0, err)
+		m.refuseUnknown(w, r, tokens[0], 0, err)
 		return
 	}
 	st, x := m.sessions.state(cl, now)

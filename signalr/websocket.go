@@ -23,6 +23,7 @@ func (m *mount) refuseFull(w http.ResponseWriter) {
 func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 	if !m.policy.Allowed(r) {
 		m.hubOpts.Logger.Info("signalr: origin refused", "hub", m.hubOpts.Name, "origin", r.Header.Get("Origin"))
+		m.missed(r, "the origin of its page is not among AllowedOrigins: "+r.Header.Get("Origin"))
 		m.refuse(w, http.StatusForbidden, "Origin not allowed")
 		return
 	}
@@ -33,6 +34,7 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 	ws, err := wsconn.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer})
 	if err != nil {
 		m.hubOpts.Logger.Error("signalr: upgrade failed", "hub", m.hubOpts.Name, "err", err)
+		m.missed(r, err.Error())
 		c.t = noTransport{}
 		c.over(nil)
 		return
