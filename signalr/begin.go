@@ -52,20 +52,27 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 			return nil, false
 		}
 		c.open(r, newConnID().String(), user, kind)
+		m.watch(r, user, kind)
 		return c, true
 	}
+	id := cl.id.String()
+	if cl.version == 0 {
+		id = token
+	}
 	prepare := func(c *conn) {
+		c.open(r, id, user, kind)
 		if kind == WebSockets {
+			c.opening.stateful = cl.stateful
 			return
 		}
 		if c.in == nil {
 			c.in = newInput(c)
 		}
-		if kind == LongPolling {
-			c.t = newPolls(c)
-		}
 		if cl.stateful {
 			c.stateful = newStateful(nil)
+		}
+		if kind == LongPolling { // another request may come before this one goes on
+			c.start(newPolls(c))
 		}
 	}
 	c, st := m.sessions.begin(cl, kind, now, create, prepare)
@@ -96,12 +103,7 @@ func (m *mount) begin(w http.ResponseWriter, r *http.Request, kind Transports) (
 		m.refuse(w, http.StatusNotFound, "")
 		return nil, false
 	}
-	id := cl.id.String()
-	if cl.version == 0 {
-		id = token
-	}
-	c.open(r, id, user, kind)
-	c.opening.stateful = cl.stateful
+	m.watch(r, user, kind)
 	return c, true
 }
 
@@ -120,10 +122,6 @@ type opening struct {
 func (c *conn) open(r *http.Request, id string, user *hubwire.User, kind Transports) {
 	c.opening = &opening{ctx: r.Context(), id: id, user: user, req: c.mount.request(r, kind)}
 	c.expireAt(user.Expires)
-	c.mount.tokenUnread(r, user)
-	if kind == LongPolling {
-		c.mount.pollsInstead(r)
-	}
 }
 
 // start begins with a transport, and the time for the handshake.

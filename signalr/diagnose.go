@@ -49,6 +49,14 @@ func (m *mount) unknown(r *http.Request, token string, err error) string {
 	return unknownID
 }
 
+// watch looks at a request that begins a connection.
+func (m *mount) watch(r *http.Request, user *hubwire.User, kind Transports) {
+	m.tokenUnread(r, user)
+	if kind == LongPolling {
+		m.pollsInstead(r)
+	}
+}
+
 // tokenUnread speaks up, once, if a request brought a token that nobody made a
 // user of.
 func (m *mount) tokenUnread(r *http.Request, user *hubwire.User) {
@@ -91,7 +99,7 @@ func (m *mount) halfUpgrade(r *http.Request) {
 	}
 }
 
-// polls says why a client polls though it was offered WebSockets.
+// pollsInstead says why a client polls though it was offered WebSockets.
 func (m *mount) pollsInstead(r *http.Request) {
 	if m.opts.Transports&WebSockets == 0 {
 		return

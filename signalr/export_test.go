@@ -175,3 +175,25 @@ func EventChunks(records ...string) string {
 	}
 	return string(eventFramings.json.Append(nil, recs))
 }
+
+// PollChunks frames records for polls, with the end behind them.
+func PollChunks(recs []wire.Record) []byte {
+	return append(pollFramings.msgpack.Append(nil, recs), lastChunk...)
+}
+
+// Follow follows chunks that come in pieces: their data, and what each part ended
+// with.
+func Follow(pieces [][]byte) (data []byte, ends []string) {
+	var f follower
+	for _, p := range pieces {
+		for len(p) > 0 {
+			n, d, end := f.next(p)
+			data = append(data, d...)
+			p = p[n:]
+			if end != cut {
+				ends = append(ends, map[chunkEnd]string{whole: "whole", last: "last"}[end])
+			}
+		}
+	}
+	return data, ends
+}

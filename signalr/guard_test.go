@@ -87,7 +87,7 @@ func TestCORS(t *testing.T) {
 
 // A page of a foreign site sends what it likes with its reader's cookies, but
 // neither opens a WebSocket nor learns a token (row 73).
-func TestCrossSite(t *testing.T) {
+func TestAdversarial73CrossSite(t *testing.T) {
 	s := serve(t, newHub(t, nil).Hub, &signalr.Options{AllowedOrigins: []string{"https://app.example"}, Middleware: asUser})
 	const foreign = "Origin: https://evil.example"
 	if _, r := s.tryDial("/hub", foreign, "X-User: ann"); r.status != 403 || r.body != "Origin not allowed" {
@@ -105,7 +105,7 @@ func TestCrossSite(t *testing.T) {
 }
 
 // Requests for names that are not ours (row 12).
-func TestHosts(t *testing.T) {
+func TestAdversarial12Hosts(t *testing.T) {
 	s := serve(t, newHub(t, nil).Hub, &signalr.Options{AllowedHosts: []string{"Example.com", "*.example.org", "localhost:8080", "[::1]", "127.0.0.1"}})
 	for host, ok := range map[string]bool{
 		"example.com": true, "EXAMPLE.COM:81": true, "example.com.": true, "a.example.com": false, "example.com.evil.com": false, "evilexample.com": false,
@@ -136,7 +136,7 @@ func TestHosts(t *testing.T) {
 
 // A connection is its user's: to another its id is unknown, whatever the request
 // (rows 8, 9).
-func TestUsersDoNotShare(t *testing.T) {
+func TestAdversarial08Users(t *testing.T) {
 	const ann, bob = "X-User: ann", "X-User: bob"
 	hub := newHub(t, nil)
 	s := serve(t, hub.Hub, &signalr.Options{Middleware: asUser, AuthRefresh: true})
@@ -308,7 +308,7 @@ func TestRefresh(t *testing.T) {
 
 // What costs a client nothing is bounded, for each address and in all, and gone
 // after a while (row 1).
-func TestPendingIsBounded(t *testing.T) {
+func TestAdversarial01Pending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, newHub(t, nil).Hub, &signalr.Options{MaxPending: 8})
 		status := func() int {
@@ -356,7 +356,7 @@ func TestPendingIsBounded(t *testing.T) {
 
 // A token that is posted to before its transport comes (row 7), whatever the
 // transport is; without one it is gone after 15 s.
-func TestPostComesFirst(t *testing.T) {
+func TestAdversarial07PostComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newHub(t, nil)
 		s := serve(t, hub.Hub, nil)
@@ -408,7 +408,7 @@ func TestPostComesFirst(t *testing.T) {
 }
 
 // POSTs at once take turns, and none is torn (row 58).
-func TestConcurrentPosts(t *testing.T) {
+func TestAdversarial58Posts(t *testing.T) {
 	s := serve(t, newHub(t, nil).Hub, nil)
 	e := s.events()
 	var wg sync.WaitGroup
@@ -436,7 +436,7 @@ func TestConcurrentPosts(t *testing.T) {
 
 // A body of any size is read as it comes, and waits while the hub is behind (row
 // 15); it is never kept.
-func TestBigPost(t *testing.T) {
+func TestAdversarial15BigBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newHub(t, nil)
 		s := serve(t, hub.Hub, nil)
@@ -489,7 +489,7 @@ func TestBigPost(t *testing.T) {
 
 // A body that never ends holds nothing but its own turn, and ends with the
 // connection.
-func TestEndlessPost(t *testing.T) {
+func TestAdversarial15EndlessBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newHub(t, nil)
 		s := serve(t, hub.Hub, nil)
@@ -525,7 +525,7 @@ func TestEndlessPost(t *testing.T) {
 
 // Shutdown tells clients on every transport that they may come back (F8, row 85),
 // spread over the drain window.
-func TestShutdownOnEveryTransport(t *testing.T) {
+func TestAdversarial85Shutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newHub(t, &hubwire.Options{DrainWindow: 3 * time.Second})
 		s := serve(t, hub.Hub, nil)
@@ -577,7 +577,7 @@ func TestShutdownOnEveryTransport(t *testing.T) {
 }
 
 // No secret of a request is logged (row 75).
-func TestNothingSecretIsLogged(t *testing.T) {
+func TestAdversarial75Secrets(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
 	hub := newHub(t, &hubwire.Options{Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))})

@@ -33,10 +33,8 @@ func (m *mount) poll(w http.ResponseWriter, r *http.Request) {
 	case c == nil:
 	case fresh:
 		t := c.t.(*polls)
-		c.start(t)
+		t.begin()
 		c.in.start()
-		m.ticks.Add(t)
-		t.quiet()
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.WriteHeader(http.StatusOK)
 	default:
@@ -209,10 +207,14 @@ func (t *polls) roomLocked() {
 	}
 }
 
-// quiet begins the time without a poll.
-func (t *polls) quiet() {
+// begin lets the time run that may pass without a poll.
+func (t *polls) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.over { // a DELETE was quicker
+		return
+	}
+	t.conn.mount.ticks.Add(t)
 	t.since = t.conn.mount.ticks.Now()
 }
 

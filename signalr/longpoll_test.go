@@ -70,7 +70,7 @@ func TestLongPollingMsgpack(t *testing.T) {
 }
 
 // There is one poll at a time: a newer one takes over (H14, row 57).
-func TestPollTakesOver(t *testing.T) {
+func TestAdversarial57Polls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, newHub(t, nil).Hub, nil)
 		token := s.lp("", "json")

@@ -126,6 +126,16 @@ func (s *site) lp(query, protocol string, header ...string) (token string) {
 	return token
 }
 
+// lpAt is lp with a query on the requests of the transport.
+func (s *site) lpAt(query string) (token string) {
+	s.t.Helper()
+	_, token = s.negotiate("")
+	s.poll(token+query, 200, "")
+	s.post(token, `{"protocol":"json","version":1}␞`)
+	s.poll(token, 200, "{}␞")
+	return token
+}
+
 func (s *site) negotiateAs(query string, header ...string) (id, token string) {
 	s.t.Helper()
 	r := s.request(http.MethodPost, "/hub/negotiate?negotiateVersion=1"+query, header...)

@@ -231,7 +231,7 @@ func TestEventStreamClock(t *testing.T) {
 }
 
 // One transport a connection: the refusals of section 1.5.
-func TestTransportsDoNotMix(t *testing.T) {
+func TestAdversarial10Transports(t *testing.T) {
 	const (
 		change = "Cannot change transports mid-connection"
 		del    = "Cannot terminate this connection using the DELETE endpoint."
