@@ -312,3 +312,19 @@ func slow(t *testing.T, p *peer) {
 	}
 	synctest.Wait()
 }
+
+// Connections that are ended in the moment in which they open leave nothing
+// behind (TestMain looks for the clock's goroutine).
+func TestEndsWhileItOpens(t *testing.T) {
+	hub := newHub(t, &hubwire.Options{Connect: func(_ contextT, c *hubwire.Conn) error {
+		go c.Abort() // ends at once
+		return nil
+	}})
+	s := serve(t, hub.Hub, nil)
+	for range 300 {
+		p := s.connect("json")
+		p.want(`{"type":7}`)
+		p.wantClose(1000)
+		hub.wantGone(t, "")
+	}
+}

@@ -265,7 +265,13 @@ func (c *conn) join() bool {
 	c.pinged = m.ticks.Now()
 	c.heard()
 	m.ticks.Add(c)
-	return true
+	c.mu.Lock()
+	over := c.phase == closing // somebody else has begun to end it, and may have removed it before
+	c.mu.Unlock()
+	if over {
+		m.ticks.Remove(c)
+	}
+	return !over
 }
 
 // handshakeLate is called when there was no handshake in time.
