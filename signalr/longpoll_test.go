@@ -169,6 +169,7 @@ func TestDelete(t *testing.T) {
 		// In the middle of a message.
 		token = s.lp("", "json")
 		p := s.park(token)
+		synctest.Wait()
 		s.post(token, `{"type":1,"invo`)
 		s.delete(token)
 		p.want(200, `{"type":7,"error":"Connection closed with an error.","allowReconnect":true}␞`)
