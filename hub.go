@@ -451,10 +451,14 @@ func (h *Hub) deliver(ctx context.Context, kind targetKind, names, except []stri
 	skip := h.resolve(except)
 	for _, name := range names {
 		if t := h.target(kind, name); t != nil {
-			if err := t.wait(ctx, h); err != nil {
-				return err
-			}
-			for !t.put(h, ev, skip) {
+			for {
+				ok, err := t.putWaiting(ctx, h, ev, skip)
+				if err != nil {
+					return err
+				}
+				if ok {
+					break
+				}
 				if ev, err = h.encode(m); err != nil {
 					return err
 				}

@@ -19,9 +19,10 @@ type shard struct {
 	// may go there directly.
 	busy atomic.Bool
 
+	bytes atomic.Int64 // of the log; written under mu
+
 	mu    sync.Mutex // guards the following
 	log   []entry
-	bytes int
 	spare []entry
 	runs  bool          // the worker runs
 	room  chan struct{} // closed when the log was taken; nil where nobody waits
@@ -88,7 +89,7 @@ func (s *shard) append(e entry, size int) {
 	s.mu.Lock()
 	s.busy.Store(true)
 	s.log = append(s.log, e)
-	s.bytes += size
+	s.bytes.Add(int64(size))
 	if !s.runs {
 		s.runs = true
 		go s.work() // ends when the log is empty
@@ -96,11 +97,13 @@ func (s *shard) append(e entry, size int) {
 	s.mu.Unlock()
 }
 
+func (s *shard) full() bool { return s.bytes.Load() >= maxLine }
+
 // wait returns when the line has room, or ctx has ended.
 func (s *shard) wait(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.bytes < maxLine {
+		if !s.full() {
 			s.mu.Unlock()
 			return nil
 		}
@@ -135,7 +138,8 @@ func (s *shard) work() {
 			s.mu.Unlock()
 			return
 		}
-		s.log, s.spare, s.bytes = s.spare, nil, 0
+		s.log, s.spare = s.spare, nil
+		s.bytes.Store(0)
 		if s.room != nil {
 			close(s.room)
 			s.room = nil

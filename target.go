@@ -231,16 +231,48 @@ func (t *target) wait(ctx context.Context, h *Hub) error {
 	return nil
 }
 
-// put puts the event in line for every shard with members. It reports false
-// where the protocols in use have changed since the event was encoded: a member
-// may have come meanwhile whose protocol it lacks.
+// fullLocked reports whether a line that the target needs is full: many may have
+// waited for the same room.
+func (t *target) fullLocked(h *Hub) bool {
+	for i := range t.parts {
+		if t.parts[i].n > 0 && h.shards[i].full() {
+			return true
+		}
+	}
+	return false
+}
+
+// putWaiting waits for room and puts the event in line; its result is that of
+// put.
+func (t *target) putWaiting(ctx context.Context, h *Hub, ev *encoded, skip []*Conn) (bool, error) {
+	for {
+		if err := t.wait(ctx, h); err != nil {
+			return false, err
+		}
+		t.mu.Lock()
+		if full := t.fullLocked(h); !full {
+			ok := t.putLocked(h, ev, skip)
+			t.mu.Unlock()
+			return ok, nil
+		}
+		t.mu.Unlock()
+	}
+}
+
 func (t *target) put(h *Hub, ev *encoded, skip []*Conn) bool {
-	size := ev.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.putLocked(h, ev, skip)
+}
+
+// putLocked puts the event in line for every shard with members. It reports
+// false where the protocols in use have changed since the event was encoded: a
+// member may have come meanwhile whose protocol it lacks.
+func (t *target) putLocked(h *Hub, ev *encoded, skip []*Conn) bool {
 	if ev.ps != h.inUse.Load() {
 		return false
 	}
+	size := ev.size()
 	for i := range t.parts {
 		if t.parts[i].n > 0 {
 			h.shards[i].append(entry{op: opSend, to: t, ev: ev, skip: skip}, size)
