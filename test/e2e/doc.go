@@ -5,6 +5,8 @@
 //   - TestBrowser: the same scenarios in headless Chromium
 //   - TestDotnet: Microsoft.AspNetCore.SignalR.Client, its observations compared
 //     with those it made at the real server
+//   - TestJava: com.microsoft.signalr, WebSockets and long polling (java/)
+//   - TestPython: signalrcore and pysignalr (python/)
 //   - TestReplay: recordings of the real server, byte for byte
 //
 // The scenarios of the first two are in js/. Peers that are not on the machine
