@@ -8,8 +8,9 @@ import (
 )
 
 type options struct {
-	addr  string
-	level slog.Level
+	addr   string
+	second string
+	level  slog.Level
 }
 
 // parse reads the flags of the contract. Those of parts that are not built yet
@@ -19,9 +20,9 @@ func parse(args []string, output io.Writer) (options, error) {
 	set := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	set.SetOutput(output)
 	set.StringVar(&o.addr, "addr", "127.0.0.1:0", "serve everything over HTTP on `HOST:PORT`")
+	set.StringVar(&o.second, "second", "", "serve the same on another `HOST:PORT` (load balancing)")
 	set.TextVar(&o.level, "log", slog.LevelWarn, "log from this `level` on: debug, info, warn or error")
 	missing := map[string]string{
-		"second":        "gRPC",
 		"jsonrpc":       "JSON-RPC",
 		"jsonrpc-stdio": "JSON-RPC",
 		"handler":       "JSON-RPC",

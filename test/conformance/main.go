@@ -23,6 +23,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/hubwire/hubwire/grpcwire"
 )
 
 func main() {
@@ -47,15 +49,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	mux := http.NewServeMux()
 	hubs := mount(mux, log)
 
-	srv := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols)}
-	srv.Protocols.SetHTTP1(true)
-	srv.Protocols.SetUnencryptedHTTP2(true)
+	rpc := serveGRPC(log)
+	srv := &http.Server{Handler: grpcwire.Route(rpc, mux), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	grpcwire.Configure(srv)
 
 	listener, err := net.Listen("tcp", opts.addr)
 	if err != nil {
 		return fmt.Errorf("conformance: %w", err)
 	}
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
+	if opts.second != "" {
+		second, err := net.Listen("tcp", opts.second)
+		if err != nil {
+			_ = listener.Close()
+			return fmt.Errorf("conformance: %w", err)
+		}
+		go func() { ended <- srv.Serve(second) }() // ends with srv.Close
+	}
 	go func() { ended <- srv.Serve(listener) }() // ends with srv.Close
 	fmt.Fprintf(stdout, "READY http://%s\n", listener.Addr())
 
@@ -64,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("conformance: %w", err)
 	case <-ctx.Done():
 	}
-	shutdown(hubs, log)
+	shutdown(hubs, rpc, log)
 	if err := srv.Close(); err != nil {
 		log.Warn("close the listener", "err", err)
 	}
@@ -74,10 +84,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // shutdown ends all hubs at once and gives them half a second. What they say
 // of calls that ignore their context is worth a line, no more.
-func shutdown(hubs []hub, log *slog.Logger) {
+func shutdown(hubs []hub, rpc *grpcwire.Handler, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	done := make(chan struct{})
+	go func() { // likewise
+		if err := rpc.Shutdown(ctx); err != nil {
+			log.Info("shutdown of gRPC", "err", err)
+		}
+		done <- struct{}{}
+	}()
 	for _, h := range hubs {
 		go func() { // ends with ctx at the latest
 			if err := h.Shutdown(ctx); err != nil {
@@ -86,7 +102,7 @@ func shutdown(hubs []hub, log *slog.Logger) {
 			done <- struct{}{}
 		}()
 	}
-	for range hubs {
+	for range len(hubs) + 1 {
 		<-done
 	}
 }

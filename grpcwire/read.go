@@ -1,0 +1,198 @@
+package grpcwire
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"io"
+	"sync"
+)
+
+// A reader reads a body with few calls and, while it waits, little memory: what
+// an idle stream waits with is inline, and large reads borrow a buffer.
+type reader struct {
+	src    io.Reader
+	inline [128]byte
+	big    *[bigRead]byte
+	buf    []byte // of inline or big
+	r, w   int
+	full   bool // the last read filled its buffer
+}
+
+const bigRead = 16 << 10
+
+var bigReads = sync.Pool{New: func() any { return new([bigRead]byte) }}
+
+func (b *reader) buffered() int { return b.w - b.r }
+
+func (b *reader) fill() error {
+	b.r, b.w = 0, 0
+	if b.full {
+		if b.big == nil {
+			b.big = bigReads.Get().(*[bigRead]byte)
+		}
+		b.buf = b.big[:]
+	} else {
+		b.release()
+		b.buf = b.inline[:]
+	}
+	for range 100 {
+		n, err := b.src.Read(b.buf)
+		b.w = n
+		if n > 0 {
+			b.full = n == len(b.buf)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+func (b *reader) release() {
+	if b.big != nil {
+		bigReads.Put(b.big)
+		b.big = nil
+	}
+	b.buf, b.r, b.w = b.inline[:0], 0, 0
+}
+
+// readFull is io.ReadFull.
+func (b *reader) readFull(p []byte) (n int, err error) {
+	for n < len(p) {
+		if b.r == b.w {
+			if len(p)-n >= bigRead { // past the buffer
+				m, err := io.ReadFull(b.src, p[n:])
+				n += m
+				b.full = true
+				if err != nil {
+					return n, cutShort(err, n)
+				}
+				return n, nil
+			}
+			if err := b.fill(); err != nil {
+				return n, cutShort(err, n)
+			}
+		}
+		m := copy(p[n:], b.buf[b.r:b.w])
+		b.r += m
+		n += m
+	}
+	return n, nil
+}
+
+func cutShort(err error, n int) error {
+	if err == io.EOF && n > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+var messages = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
+
+// keptMessage is the largest buffer that is kept for another message.
+const keptMessage = 64 << 10
+
+func freeMessage(b *[]byte) {
+	if cap(*b) <= keptMessage {
+		messages.Put(b)
+	}
+}
+
+// firstPart is how much of a message is believed to come before it has.
+const firstPart = 64 << 10
+
+// next reads the payload of the next frame into *dst. io.EOF is the end of the
+// request.
+func (s *Stream) next(dst *[]byte) ([]byte, error) {
+	s.reading.Store(true)
+	defer s.reading.Store(false)
+	if s.ctx.Err() != nil { // unblock may have looked before
+		return nil, s.ended()
+	}
+	var prefix [5]byte
+	if _, err := s.in.readFull(prefix[:]); err != nil {
+		return nil, s.readError(err)
+	}
+	size := int64(binary.BigEndian.Uint32(prefix[1:]))
+	switch {
+	case prefix[0]&^1 != 0:
+		return nil, fail(13, "The frame has unknown flags.")
+	case size > int64(s.h.opts.MaxMessage):
+		return nil, errTooLarge
+	case prefix[0] == 1 && !s.inGzip:
+		if s.r.Header.Get("Grpc-Encoding") == "" {
+			return nil, fail(13, "Request did not include grpc-encoding value with compressed message.")
+		}
+		return nil, fail(13, "Request sent 'identity' grpc-encoding value with compressed message.")
+	}
+	b := (*dst)[:0]
+	for int64(len(b)) < size {
+		// What is declared may never come: grow by what has.
+		n := min(int(size)-len(b), max(firstPart, len(b)))
+		if cap(b)-len(b) < n {
+			b = append(make([]byte, 0, len(b)+n), b...)
+		}
+		part := b[len(b) : len(b)+n]
+		if m, err := s.in.readFull(part); err != nil {
+			if err == io.EOF || m < n && err == io.ErrUnexpectedEOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, s.readError(err)
+		}
+		b = b[:len(b)+n]
+	}
+	*dst = b
+	if prefix[0] == 1 && size > 0 {
+		out, err := inflate(b, s.h.opts.MaxMessage)
+		if err != nil {
+			return nil, err
+		}
+		*dst = out
+		return out, nil
+	}
+	return b, nil
+}
+
+// readError says why the body cannot be read.
+func (s *Stream) readError(err error) error {
+	switch {
+	case err == io.EOF:
+		return io.EOF
+	case s.ctx.Err() != nil:
+		return s.ended()
+	case err == io.ErrUnexpectedEOF:
+		return errIncomplete
+	case err == errNotBase64:
+		return fail(13, "The body is not base64.")
+	}
+	return errCanceled
+}
+
+var inflaters sync.Pool
+
+// inflate decompresses a message, to no more than limit bytes.
+func inflate(src []byte, limit int) ([]byte, error) {
+	in := bytes.NewReader(src)
+	z, _ := inflaters.Get().(*gzip.Reader)
+	var err error
+	if z == nil {
+		z, err = gzip.NewReader(in)
+	} else {
+		err = z.Reset(in)
+	}
+	if err != nil {
+		return nil, errGzip
+	}
+	defer inflaters.Put(z)
+	var out bytes.Buffer
+	n, err := io.Copy(&out, io.LimitReader(z, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, errGzip
+	case n > int64(limit):
+		return nil, errTooLarge
+	}
+	return out.Bytes(), nil
+}
