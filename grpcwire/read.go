@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+	"time"
 )
 
 // A reader reads a body with few calls and, while it waits, little memory: what
@@ -120,6 +121,7 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 	case prefix[0]&^1 != 0:
 		return nil, fail(13, "The frame has unknown flags.")
 	case size > int64(s.h.opts.MaxMessage):
+		s.skip(size)
 		return nil, errTooLarge
 	case prefix[0] == 1 && !s.inGzip:
 		if s.r.Header.Get("Grpc-Encoding") == "" {
@@ -153,6 +155,23 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 		return out, nil
 	}
 	return b, nil
+}
+
+// skipWait is how long a message that is too large is read, to be thrown away.
+const skipWait = time.Second
+
+// skip reads past a message that is too large, unless it is far too large: a
+// client that is still writing it when its stream ends may take that for a
+// failure of the connection and lose the status.
+func (s *Stream) skip(size int64) {
+	if size > 4*int64(s.h.opts.MaxMessage) {
+		return
+	}
+	s.late(func() { _ = s.rc.SetReadDeadline(time.Now().Add(skipWait)) })
+	size -= int64(s.in.buffered())
+	s.in.release()
+	_, _ = io.CopyN(io.Discard, s.in.src, size)
+	s.late(func() { _ = s.rc.SetReadDeadline(time.Time{}) })
 }
 
 // readError says why the body cannot be read.

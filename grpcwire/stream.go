@@ -111,7 +111,7 @@ func (s *Stream) Recv(m proto.Message) error {
 	}
 	s.got = true
 	if err := s.form.codec.decode(p, m); err != nil {
-		return fail(13, "The request cannot be decoded: "+err.Error())
+		return fail(13, "The request message cannot be decoded.")
 	}
 	if !s.m.ClientStreams {
 		switch _, err := s.next(b); {
@@ -270,36 +270,55 @@ func (s *Stream) close(st *Status) {
 	defer s.meta.Unlock()
 	fields := append(st.fields(), s.trailer.fields()...)
 	h := s.w.Header()
-	if s.form.web {
-		if !s.committed.Load() && len(s.header) == 0 {
-			for _, f := range fields {
-				h[f.name] = append(h[f.name], f.value)
-			}
-			s.w.WriteHeader(http.StatusOK)
-			s.committed.Store(true)
-			return
+	if !s.committed.Load() && len(s.header) == 0 && len(o.buf) == 0 {
+		// Trailers-Only: net/http makes one HEADERS frame of it that ends the
+		// stream. Clients retry after such an answer alone.
+		s.linger(false)
+		for _, f := range fields {
+			h[f.name] = append(h[f.name], f.value)
 		}
-		if !s.committed.Load() {
-			s.commitLocked()
-		}
-		if len(o.buf) > 0 { // a frame each, for readers of base64
-			_ = s.write(o.buf)
-		}
-		_ = s.write(webTrailers(fields)) // a client that has gone needs no status
-		s.freeClosed()
+		s.w.WriteHeader(http.StatusOK)
+		s.committed.Store(true)
 		return
 	}
 	if !s.committed.Load() {
+		s.linger(false)
 		s.commitLocked()
 	}
 	if len(o.buf) > 0 {
-		_ = s.write(o.buf) // likewise
+		_ = s.write(o.buf) // a client that has gone needs no status
 	}
-	for _, f := range fields {
-		name := http.TrailerPrefix + f.name
-		h[name] = append(h[name], f.value)
+	if s.form.web {
+		_ = s.write(webTrailers(fields)) // likewise; a run of base64 of its own
+		s.linger(true)
+	} else {
+		for _, f := range fields {
+			name := http.TrailerPrefix + f.name
+			h[name] = append(h[name], f.value)
+		}
 	}
 	s.freeClosed()
+}
+
+// lingerWait is how long the rest of a request is waited for.
+const lingerWait = 5 * time.Second
+
+// linger reads the rest of a request that came by HTTP/1.1, within bounds: who
+// closes a connection while the client still writes takes the answer from it.
+// What a client sends at once is read before the answer, because net/http would
+// give up on it; what it streams is read after.
+func (s *Stream) linger(after bool) {
+	if s.r.ProtoMajor >= 2 || s.m.ClientStreams != after || s.ctx.Err() != nil || s.in.src == nil {
+		return
+	}
+	if after {
+		if s.push() != nil {
+			return
+		}
+	}
+	_ = s.rc.SetReadDeadline(time.Now().Add(lingerWait))
+	_, _ = io.CopyN(io.Discard, s.r.Body, 2*int64(s.h.opts.MaxMessage))
+	_ = s.rc.SetReadDeadline(time.Time{})
 }
 
 func (s *Stream) freeClosed() {
