@@ -20,7 +20,7 @@ func (m Metadata) Get(name string) string {
 }
 
 // protocolHeaders are headers that are not metadata.
-var protocolHeaders = map[string]bool{"Te": true, "Grpc-Timeout": true, "Grpc-Encoding": true, "Grpc-Accept-Encoding": true}
+var protocolHeaders = map[string]bool{"Content-Type": true, "Te": true, "Grpc-Timeout": true, "Grpc-Encoding": true, "Grpc-Accept-Encoding": true}
 
 // incoming is the metadata of a request. Binary values are decoded, those that
 // came as one list taken apart.
