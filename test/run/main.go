@@ -21,17 +21,19 @@ type step struct {
 	name  string
 	about string
 	quick bool // part of ./test.sh quick
+	alone bool // run only where it is named
 	run   func(ctx context.Context, r *result)
 }
 
 var steps = []step{
-	{"format", "gofmt finds nothing to change", true, gofmt},
-	{"vet", "go vet, for Windows too", true, vet},
-	{"unit", "unit tests and the seeds of the fuzz targets", true, unit},
-	{"race", "the same under the race detector", false, race},
-	{"fuzz", "some seconds of fuzzing for each target", false, fuzz},
-	{"e2e", "recordings, official clients, browser, Autobahn", false, endToEnd},
-	{"bench", "the benchmarks build, and their tests pass", false, bench},
+	{"format", "gofmt finds nothing to change", true, false, gofmt},
+	{"vet", "go vet, for Windows too", true, false, vet},
+	{"unit", "unit tests and the seeds of the fuzz targets", true, false, unit},
+	{"race", "the same under the race detector", false, false, race},
+	{"fuzz", "some seconds of fuzzing for each target", false, false, fuzz},
+	{"e2e", "recordings, official clients, browser, Autobahn", false, false, endToEnd},
+	{"grpc-conformance", "all cases of the public conformance suite of gRPC; e2e runs some", false, true, grpcConformance},
+	{"bench", "the benchmarks build, and their tests pass", false, false, bench},
 }
 
 func main() {
@@ -48,7 +50,7 @@ func main() {
 func choose(args []string) ([]step, error) {
 	switch {
 	case len(args) == 0:
-		return steps, nil
+		return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.alone }), nil
 	case slices.Equal(args, []string{"quick"}):
 		return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return !s.quick }), nil
 	}
@@ -65,13 +67,16 @@ func choose(args []string) ([]step, error) {
 
 func usage() string {
 	var b strings.Builder
-	b.WriteString("./test.sh          all steps\n./test.sh quick    those marked *\n./test.sh STEP …\n\n")
+	b.WriteString("./test.sh          all steps but those marked -\n./test.sh quick    those marked *\n./test.sh STEP …\n\n")
 	for _, s := range steps {
 		mark := " "
-		if s.quick {
+		switch {
+		case s.quick:
 			mark = "*"
+		case s.alone:
+			mark = "-"
 		}
-		fmt.Fprintf(&b, "  %s %-8s %s\n", mark, s.name, s.about)
+		fmt.Fprintf(&b, "  %s %-16s %s\n", mark, s.name, s.about)
 	}
 	return b.String()
 }

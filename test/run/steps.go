@@ -107,6 +107,18 @@ func endToEnd(ctx context.Context, r *result) {
 	try(ctx, r, "tests of web", "web", "node", "--test")
 	try(ctx, r, "types of web", "web", filepath.Join("..", dir, "node_modules", ".bin", "tsc"), "-p", ".")
 	goTest(ctx, r, dir, "-count", "1", "-p", "1", "./...")
+	// What needs gRPC's own tools, with their dependencies.
+	goTest(ctx, r, filepath.Join(dir, "grpc"), "-count", "1", "-p", "1", "./...")
+}
+
+// grpcConformance runs all cases of connectrpc.com/conformance against a build
+// with the race detector; endToEnd runs a part of them.
+func grpcConformance(ctx context.Context, r *result) {
+	if err := os.Setenv("HUBWIRE_GRPC_CONFORMANCE", "all"); err != nil {
+		r.fail("grpc-conformance", err.Error())
+		return
+	}
+	goTest(ctx, r, filepath.Join("test", "e2e", "grpc"), "-count", "1", "-run", "^TestConformance$", ".")
 }
 
 func bench(ctx context.Context, r *result) {

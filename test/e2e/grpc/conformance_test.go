@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hubwire/hubwire/test/grpc/protogen"
+	"github.com/hubwire/hubwire/test/e2e/grpc/protogen"
 )
 
 const suiteConfig = `features:
@@ -83,7 +83,7 @@ func buildSUT(t *testing.T, race bool) string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	protos := filepath.Join(strings.TrimSpace(string(out)), "proto")
-	const pkg = "github.com/hubwire/hubwire/test/grpc/conformancepb"
+	const pkg = "github.com/hubwire/hubwire/test/e2e/grpc/conformancepb"
 	const path = "connectrpc/conformance/v1/"
 	params := []string{"paths=source_relative"}
 	var files []string
@@ -92,7 +92,7 @@ func buildSUT(t *testing.T, race bool) string {
 		params = append(params, "M"+path+f+".proto="+pkg)
 	}
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	here := filepath.Join(root, "test", "grpc", "conformancepb")
+	here := filepath.Join(root, "test", "e2e", "grpc", "conformancepb")
 	for _, plugin := range []string{"protoc-gen-go", "protoc-gen-go-grpc"} {
 		made, err := protogen.Generate(t.Context(), ".", protos, plugin, strings.Join(params, ","), files...)
 		if err != nil {

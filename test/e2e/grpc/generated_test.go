@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hubwire/hubwire/test/grpc/protogen"
+	"github.com/hubwire/hubwire/test/e2e/grpc/protogen"
 )
 
 // TestGenerated holds the committed code to its .proto files.
@@ -22,7 +22,7 @@ func TestGenerated(t *testing.T) {
 		for name, want := range made {
 			got, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil || string(got) != want {
-				t.Errorf("%s is stale (%v): run go -C test/grpc run ./gen", filepath.Join(target.Dir, name), err)
+				t.Errorf("%s is stale (%v): run go -C test/e2e/grpc run ./gen", filepath.Join(target.Dir, name), err)
 			}
 		}
 	}

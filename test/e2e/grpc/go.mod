@@ -1,8 +1,8 @@
-module github.com/hubwire/hubwire/test/grpc
+module github.com/hubwire/hubwire/test/e2e/grpc
 
 go 1.26.0
 
-replace github.com/hubwire/hubwire => ../..
+replace github.com/hubwire/hubwire => ../../..
 
 require (
 	github.com/bufbuild/protocompile v0.14.1

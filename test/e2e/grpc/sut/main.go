@@ -34,7 +34,7 @@ import (
 
 	"github.com/hubwire/hubwire/grpcwire"
 	"github.com/hubwire/hubwire/grpcwire/grpcadapter"
-	pb "github.com/hubwire/hubwire/test/grpc/conformancepb"
+	pb "github.com/hubwire/hubwire/test/e2e/grpc/conformancepb"
 )
 
 func main() {

@@ -1,6 +1,6 @@
 // Command gen writes the generated code of the repository anew:
 //
-//	go -C test/grpc run ./gen
+//	go -C test/e2e/grpc run ./gen
 package main
 
 import (
@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/hubwire/hubwire/test/grpc/protogen"
+	"github.com/hubwire/hubwire/test/e2e/grpc/protogen"
 )
 
 func main() {
-	root := filepath.Join("..", "..")
+	root := filepath.Join("..", "..", "..")
 	for _, t := range protogen.Targets {
 		dir := filepath.Join(root, t.Dir)
 		made, err := protogen.Generate(context.Background(), ".", dir, t.Plugin, "paths=source_relative", t.Files...)

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	here, err := os.Getwd()
 	if err == nil {
-		root = filepath.Dir(filepath.Dir(here))
+		root = filepath.Dir(filepath.Dir(filepath.Dir(here)))
 		scratch, err = os.MkdirTemp("", "hubwire-grpc-")
 	}
 	if err != nil {
