@@ -27,14 +27,7 @@ type observation struct {
 // Each must pass, and what the client saw must be what it saw at the real server
 // (testdata/dotnet-client).
 func TestDotnet(t *testing.T) {
-	dir := os.Getenv("HUBWIRE_PEERS_DIR")
-	if dir == "" {
-		dir = filepath.Join(root, "..", "shared", "peers")
-	}
-	run := filepath.Join(dir, "run")
-	if _, err := os.Stat(run); err != nil {
-		t.Skipf("the .NET peers are not in %s (set HUBWIRE_PEERS_DIR)", dir)
-	}
+	run := dotnetPeers(t)
 	for _, transport := range []string{"ws", "sse", "lp", "auto"} {
 		t.Run(transport, func(t *testing.T) { testDotnet(t, run, transport) })
 	}
