@@ -26,7 +26,7 @@ var rows = []struct {
 	what  string
 	tests string
 }{
-	{1, "negotiations never followed by a connection", "TestAdversarial01Negotiations TestAdversarial01Pending"},
+	{1, "negotiations never followed by a connection", "TestAdversarial01Negotiations TestAdversarial01Pending TestAdversarial01PendingPerAddress"},
 	{2, "negotiateVersion of all kinds", "TestAdversarial02Versions TestNegotiate"},
 	{3, "ids that are unknown, empty, long, broken, another hub's", "TestAdversarial03Tokens TestToken FuzzToken"},
 	{4, "one token used twice at once", "TestAdversarial04OneToken TestTokenStartsOnce"},

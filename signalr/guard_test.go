@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -351,6 +352,52 @@ func TestAdversarial01Pending(t *testing.T) {
 		_ = token
 		s.lp("", "json")
 		s.lp("", "json")
+	})
+}
+
+// One address may have a quarter of what is pending, an IPv6 one with all of its
+// /64; the others have the rest.
+func TestAdversarial01PendingPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := signalr.Handler(newHub(t, nil).Hub, &signalr.Options{MaxPending: 16})
+		answer := func(method, target, remote string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(method, target, strings.NewReader("x"))
+			r.RemoteAddr = remote
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w
+		}
+		post := func(remote string) int {
+			token := member(answer("POST", "/hub/negotiate?negotiateVersion=1", remote).Body.String(), "connectionToken")
+			return answer("POST", "/hub?id="+token, remote).Code
+		}
+		for _, addrs := range [][]string{
+			{"192.0.2.1:1", "192.0.2.1:2", "[::ffff:192.0.2.1]:3", "192.0.2.1:4"},
+			{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::ffff:1]:9", "[2001:db8::1%eth0]:1"},
+			{"[2001:db8:0:1::1]:1", "@", "@", "192.0.2.2:1"}, // "@": a Unix socket
+		} {
+			for _, a := range addrs {
+				if got := post(a); got != 200 {
+					t.Fatalf("%s: %d", a, got)
+				}
+			}
+		}
+		for _, a := range []string{"192.0.2.1:9", "[2001:db8::9]:9"} {
+			if got := post(a); got != 503 {
+				t.Errorf("a fifth of %s: %d", a, got)
+			}
+		}
+		for i, want := range []int{200, 200, 200, 200, 503, 503} { // 16 in all
+			if got := post(fmt.Sprintf("198.51.100.%d:1", i)); got != want {
+				t.Errorf("%d: %d, want %d", i, got, want)
+			}
+		}
+		time.Sleep(17 * time.Second)
+		synctest.Wait()
+		if got := post("192.0.2.1:9"); got != 200 {
+			t.Errorf("later: %d", got)
+		}
+		time.Sleep(17 * time.Second)
 	})
 }
 

@@ -119,8 +119,9 @@ type Options struct {
 	// MaxPending is how many connections may be no more than a POST, or polls
 	// without a handshake: they cost their client nothing. One address (of
 	// IPv6, a /64) may have a quarter of them; more are answered 503. Each lasts
-	// DisconnectTimeout or HandshakeTimeout at most. Defaults to 10,000; negative
-	// is no limit.
+	// DisconnectTimeout or HandshakeTimeout at most. Behind a proxy all have its
+	// address, unless a middleware puts the client's into Request.RemoteAddr.
+	// Defaults to 10,000; negative is no limit.
 	MaxPending int
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
