@@ -37,7 +37,7 @@ var rows = []struct {
 	{9, "the user changes between negotiation and connection", "TestAdversarial08Users"},
 	{10, "a transport that is not offered, or changes", "TestAdversarial10Transports TestRestrictedTransports"},
 	{11, "origins", "TestAdversarial11Origins TestOrigins TestCORS"},
-	{12, "hosts", "TestAdversarial12Hosts"},
+	{12, "hosts", "TestAdversarial12Hosts TestAdversarial12Rebinding"},
 	{13, "upgrades that are wrong", "TestAdversarial13Upgrades"},
 	{14, "many headers, large ones", "TestAdversarial14Headers"},
 	{15, "methods and bodies", "TestAdversarial15Bodies TestAdversarial15BigBody TestAdversarial15EndlessBody"},

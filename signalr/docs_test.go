@@ -37,6 +37,7 @@ func TestDocs(t *testing.T) {
 	trouble := read("troubleshooting.md")
 	for _, text := range []string{
 		"## No Connection with that ID", "## Server timeout elapsed without receiving a message", "## The maximum message size of 32768B was exceeded", "## WebSocket closed with status code: 1006",
+		"host refused: it is not among AllowedHosts",
 		"its connection has ended, or was not opened within 15s of the negotiation", "this is a connectionId; since negotiateVersion 1 requests want the connectionToken",
 		"it was negotiated with another server than", "which shares no TokenKey with", "it belongs to another user, another hub, or to this server before it started anew",
 		"no middleware makes a user of it", "a client polls though it was offered WebSockets", "a proxy on the way does not let WebSockets pass", "the origin of its page is not among AllowedOrigins",

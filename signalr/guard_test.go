@@ -1,10 +1,12 @@
 package signalr_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -102,6 +104,30 @@ func TestAdversarial73CrossSite(t *testing.T) {
 		if r.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%d %v", r.status, r.header)
 		}
+	}
+}
+
+// Without a list of hosts a page cannot rebind its name to a server on its
+// reader's machine (row 12).
+func TestAdversarial12Rebinding(t *testing.T) {
+	mux := http.NewServeMux()
+	signalr.Mount(mux, "/hub", newHub(t, nil).Hub, nil)
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	for _, head := range []string{
+		"POST /hub/negotiate?negotiateVersion=1 HTTP/1.1\r\nContent-Length: 0\r\n",
+		"GET /hub HTTP/1.1\r\nOrigin: http://evil.com\r\n" + strings.Join(upgrade, "\r\n") + "\r\n",
+	} {
+		c, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "%sHost: evil.com\r\n\r\n", head)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.StatusCode != 403 {
+			t.Errorf("%.20s: %v %v", head, res, err)
+		}
+		c.Close()
 	}
 }
 

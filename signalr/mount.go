@@ -132,7 +132,7 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !m.policy.Host(r) {
-			m.hubOpts.Logger.Info("signalr: host refused", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
+			m.hubOpts.Logger.Info("signalr: host refused: it is not among AllowedHosts", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
 			m.refuse(w, http.StatusForbidden, "Host not allowed")
 			return
 		}

@@ -139,8 +139,10 @@ type Options struct {
 
 	// AllowedHosts are the names, such as "example.com" or "*.example.com", that
 	// requests may be for, on any port unless one is named; others are answered
-	// 403. It is what keeps pages of other names out of a server on a private
-	// address (DNS rebinding). Defaults to any.
+	// 403. "*" is any. It is what keeps pages out that make their own name mean a
+	// private address (DNS rebinding). Defaults to any, but over a loopback
+	// address to addresses, localhost and names without a dot: behind a proxy on
+	// the same machine that passes Host on, name your hosts.
 	AllowedHosts []string
 
 	// KeepHeaders names the request headers that Conn.Request keeps.

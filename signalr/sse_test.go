@@ -423,7 +423,7 @@ func TestEventStreamCut(t *testing.T) {
 	}
 	hub := newHub(t, &hubwire.Options{Queue: hubwire.Queue{Stall: 50 * time.Millisecond}})
 	mux := http.NewServeMux()
-	signalr.Mount(mux, "/hub", hub.Hub, &signalr.Options{SendBuffer: 4 << 10})
+	signalr.Mount(mux, "/hub", hub.Hub, &signalr.Options{SendBuffer: 4 << 10, AllowedHosts: []string{"*"}})
 	srv := &http.Server{Handler: mux}
 	go srv.Serve(l) // ends with Close
 	defer srv.Close()

@@ -4,7 +4,9 @@ package origin
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -46,7 +48,7 @@ func Check(origins, hosts []string) (bad []string) {
 	}
 	for _, s := range hosts {
 		if !validHost(s) {
-			bad = append(bad, fmt.Sprintf("AllowedHosts has %q; it must be a name, *. and a name, or an address, with or without a port", s))
+			bad = append(bad, fmt.Sprintf("AllowedHosts has %q; it must be *, a name, *. and a name, or an address, with or without a port", s))
 		}
 	}
 	return bad
@@ -115,19 +117,36 @@ func (p *Policy) Share(w http.ResponseWriter, r *http.Request, methods string) (
 	return true
 }
 
-// Host says whether a request is for a name that is ours.
+// Host says whether a request is for a name that is ours. Without a list that is
+// any name, but over a loopback address none that somebody could have in the
+// public DNS: the owner of such a name can let it mean this machine, and his page
+// would be one of ours to its reader's browser (DNS rebinding).
 func (p *Policy) Host(r *http.Request) bool {
-	if len(p.hosts) == 0 {
-		return true
-	}
 	host := strings.ToLower(r.Host)
 	name := strings.TrimSuffix(hostName(host), ".")
+	if len(p.hosts) == 0 {
+		return !overLoopback(r) || private(name)
+	}
 	for _, a := range p.hosts {
-		if a == host || a == name || strings.HasPrefix(a, "*.") && strings.HasSuffix(name, a[1:]) && len(name) > len(a)-1 {
+		if a == "*" || a == host || a == name || strings.HasPrefix(a, "*.") && strings.HasSuffix(name, a[1:]) && len(name) > len(a)-1 {
 			return true
 		}
 	}
 	return false
+}
+
+// overLoopback reports whether a request came in at a loopback address.
+func overLoopback(r *http.Request) bool {
+	a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
+
+// private reports whether a name is an address, localhost, or one word.
+func private(name string) bool {
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost")
 }
 
 // hostName is a host without its port.
@@ -139,6 +158,9 @@ func hostName(host string) string {
 }
 
 func validHost(s string) bool {
+	if s == "*" {
+		return true
+	}
 	name := strings.TrimPrefix(s, "*.")
 	return name != "" && !strings.ContainsAny(name, "*/@ \t") && !strings.Contains(name, "://")
 }

@@ -1,6 +1,8 @@
 package origin_test
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -92,11 +94,40 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// Without a list, a page cannot rebind its name to this machine.
+func TestHostOverLoopback(t *testing.T) {
+	at := func(host string, local net.Addr) *http.Request {
+		r := httptest.NewRequest("GET", "/hub", nil)
+		r.Host = host
+		return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+	}
+	loopback := []net.Addr{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}, &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv6loopback}}
+	p := origin.New(nil, nil)
+	for host, want := range map[string]bool{
+		"localhost": true, "localhost:5000": true, "LOCALHOST:1": true, "localhost.:1": true, "app.localhost:1": true, "127.0.0.1:80": true, "[::1]:80": true, "192.0.2.1": true, "mybox:8080": true, "": true,
+		"evil.com": false, "evil.com:5000": false, "evil.com.": false, "localhost.evil.com": false, "127.0.0.1.evil.com": false, "evil.com@127.0.0.1": false,
+	} {
+		for _, local := range loopback {
+			if got := p.Host(at(host, local)); got != want {
+				t.Errorf("%q at %v: %v", host, local, got)
+			}
+		}
+	}
+	for _, local := range []net.Addr{&net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, &net.UnixAddr{Name: "/run/hub"}} {
+		if !p.Host(at("chat.example.com", local)) {
+			t.Errorf("refused at %v", local)
+		}
+	}
+	if !origin.New(nil, []string{"chat.example.com"}).Host(at("chat.example.com", loopback[0])) || !origin.New(nil, []string{"*"}).Host(at("evil.com", loopback[0])) {
+		t.Error("a name that is on the list is refused")
+	}
+}
+
 func TestCheck(t *testing.T) {
-	if bad := origin.Check([]string{"*", "https://a.example", "http://b:1"}, []string{"a", "*.b", "c:1", "[::1]"}); len(bad) > 0 {
+	if bad := origin.Check([]string{"*", "https://a.example", "http://b:1"}, []string{"*", "a", "*.b", "c:1", "[::1]"}); len(bad) > 0 {
 		t.Errorf("%q", bad)
 	}
-	if bad := origin.Check([]string{"a.example", "https://a/", ""}, []string{"", "*", "a/b", "http://a", "*.*.a"}); len(bad) != 8 {
+	if bad := origin.Check([]string{"a.example", "https://a/", ""}, []string{"", "*.", "a/b", "http://a", "*.*.a"}); len(bad) != 8 {
 		t.Errorf("%q", bad)
 	}
 }
