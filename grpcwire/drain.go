@@ -76,10 +76,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 	idle := h.idle
 	h.idleLocked()
-	for _, s := range h.runningLocked(false) {
+	all := h.runningLocked(false)
+	h.mu.Unlock()
+	for _, s := range all {
 		s.finish(errDraining)
 	}
-	h.mu.Unlock()
 	var err error
 	select {
 	case <-idle:
@@ -87,8 +88,9 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.runningLocked(true) {
+	all = h.runningLocked(true)
+	h.mu.Unlock()
+	for _, s := range all {
 		s.finish(errDraining)
 		s.cancel(errDraining)
 	}

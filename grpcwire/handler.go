@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/origin"
 )
 
 // A Method is one method of a service.
@@ -23,6 +24,9 @@ type Method struct {
 	// error becomes the status: a *Status or a *hubwire.Error as it is, others
 	// as Options say. A panic is INTERNAL.
 	Serve func(s *Stream) error
+	// MaxMessage is the largest request message, in bytes. Defaults to that of
+	// Options.
+	MaxMessage int
 	// Attendant methods are answered while the server shuts down, and not
 	// waited for: health checks.
 	Attendant bool
@@ -34,7 +38,7 @@ type Handler struct {
 	opts     Options
 	methods  map[string]*Method
 	services map[string]bool
-	anyOne   bool // AllowedOrigins has "*"
+	origins  *origin.Policy
 	exposed  string
 
 	mu       sync.Mutex // guards the following
@@ -53,7 +57,7 @@ func New(opts *Options) *Handler {
 		panic("grpcwire: options: " + strings.Join(bad, "; "))
 	}
 	h.running.before, h.running.after = &h.running, &h.running
-	h.anyOne = slices.Contains(h.opts.AllowedOrigins, "*")
+	h.origins = origin.New(h.opts.AllowedOrigins, nil)
 	h.exposed = strings.Join(append([]string{"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding"}, h.opts.ExposedHeaders...), ", ")
 	return h
 }
@@ -269,7 +273,7 @@ func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f form, statu
 
 // begin makes the stream of a request, as far as anything can be answered.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, f form) *Stream {
-	s := &Stream{h: h, r: r, w: w, rc: http.NewResponseController(w), form: f, end: make(chan struct{})}
+	s := &Stream{h: h, r: r, w: w, rc: http.NewResponseController(w), form: f}
 	if f.web { // the answer's form is what Accept says
 		accepted, ok := forms[r.Header.Get("Accept")]
 		switch {

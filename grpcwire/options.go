@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/origin"
 )
 
 // Options configure a Handler. A nil *Options and the zero value of each field
@@ -120,10 +120,6 @@ func (o *Options) check() []string {
 	rule(o.WriteTimeout > 0, "WriteTimeout is %v; it must be positive", o.WriteTimeout)
 	rule(o.MaxConnectionAge >= 0, "MaxConnectionAge is %v; it must not be negative", o.MaxConnectionAge)
 	rule(o.Grace > 0, "Grace is %v; it must be positive", o.Grace)
-	for _, s := range o.AllowedOrigins {
-		u, err := url.Parse(s)
-		rule(s == "*" || err == nil && u.Scheme != "" && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
-			"AllowedOrigins has %q, which is no origin such as https://example.com", s)
-	}
+	bad = append(bad, origin.Check(o.AllowedOrigins, nil)...)
 	return bad
 }

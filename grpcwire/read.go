@@ -109,8 +109,11 @@ const firstPart = 64 << 10
 func (s *Stream) next(dst *[]byte) ([]byte, error) {
 	s.reading.Store(true)
 	defer s.reading.Store(false)
-	if s.ctx.Err() != nil { // unblock may have looked before
+	switch {
+	case s.ctx.Err() != nil: // unblock may have looked before
 		return nil, s.ended()
+	case s.stopped.Load(): // likewise
+		return nil, ErrStopped
 	}
 	var prefix [5]byte
 	if _, err := s.in.readFull(prefix[:]); err != nil {
@@ -120,7 +123,7 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 	switch {
 	case prefix[0]&^1 != 0:
 		return nil, fail(13, "The frame has unknown flags.")
-	case size > int64(s.h.opts.MaxMessage):
+	case size > int64(s.limit()):
 		s.skip(size)
 		return nil, errTooLarge
 	case prefix[0] == 1 && !s.inGzip:
@@ -147,7 +150,7 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 	}
 	*dst = b
 	if prefix[0] == 1 && size > 0 {
-		out, err := inflate(b, s.h.opts.MaxMessage)
+		out, err := inflate(b, s.limit())
 		if err != nil {
 			return nil, err
 		}
@@ -157,6 +160,14 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 	return b, nil
 }
 
+// limit is the largest message of the call.
+func (s *Stream) limit() int {
+	if s.m.MaxMessage > 0 {
+		return s.m.MaxMessage
+	}
+	return s.h.opts.MaxMessage
+}
+
 // skipWait is how long a message that is too large is read, to be thrown away.
 const skipWait = time.Second
 
@@ -164,7 +175,7 @@ const skipWait = time.Second
 // client that is still writing it when its stream ends may take that for a
 // failure of the connection and lose the status.
 func (s *Stream) skip(size int64) {
-	if size > 4*int64(s.h.opts.MaxMessage) {
+	if size > 4*int64(s.limit()) {
 		return
 	}
 	s.late(func() { _ = s.rc.SetReadDeadline(time.Now().Add(skipWait)) })
@@ -181,6 +192,8 @@ func (s *Stream) readError(err error) error {
 		return io.EOF
 	case s.ctx.Err() != nil:
 		return s.ended()
+	case s.stopped.Load():
+		return ErrStopped
 	case err == io.ErrUnexpectedEOF:
 		return errIncomplete
 	case err == errNotBase64:

@@ -2,6 +2,7 @@ package grpcwire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -26,9 +27,11 @@ type Stream struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	end    chan struct{} // closed when the stream shall end
-	endErr error         // why, once end is closed
-	ends   sync.Once
+
+	ending sync.Mutex    // guards the following
+	end    chan struct{} // closed when the stream shall end; nil until asked for
+	endErr error         // why
+	onEnd  func(why error)
 
 	in      reader
 	inGzip  bool
@@ -36,6 +39,7 @@ type Stream struct {
 	plain   atomic.Bool // messages are not compressed from now on
 	got     bool        // a message was received
 	reading atomic.Bool // a read may wait for the client
+	stopped atomic.Bool // nothing is read any more
 	answers atomic.Bool // a message was received, and not answered
 
 	out writer
@@ -78,25 +82,72 @@ func (s *Stream) JSON() bool { return s.form.codec == jsonCodec{} }
 // Ending is closed when the call shall come to its end, before its context ends:
 // when the server shuts down, the connection reaches its age, or the user's
 // credentials end. Why says which.
-func (s *Stream) Ending() <-chan struct{} { return s.end }
+func (s *Stream) Ending() <-chan struct{} {
+	s.ending.Lock()
+	defer s.ending.Unlock()
+	if s.end == nil {
+		s.end = make(chan struct{})
+		if s.endErr != nil {
+			close(s.end)
+		}
+	}
+	return s.end
+}
 
-// Why is the status with which a call is to end after Ending, nil before.
-func (s *Stream) Why() error {
-	select {
-	case <-s.end:
-		return s.endErr
-	default:
-		return nil
+// Notify has f called when Ending is closed, or at once: for those who have no
+// goroutine to wait with. f must not block.
+func (s *Stream) Notify(f func(why error)) {
+	s.ending.Lock()
+	why := s.endErr
+	s.onEnd = f
+	s.ending.Unlock()
+	if why != nil {
+		f(why)
 	}
 }
 
-// finish asks the call to end, and ends it after the grace.
+// Why is the *Status with which a call is to end after Ending, nil before.
+func (s *Stream) Why() error {
+	s.ending.Lock()
+	defer s.ending.Unlock()
+	return s.endErr
+}
+
+// finish asks the call to end.
 func (s *Stream) finish(why error) {
-	s.ends.Do(func() {
-		s.endErr = why
+	s.ending.Lock()
+	if s.endErr != nil {
+		s.ending.Unlock()
+		return
+	}
+	s.endErr = why
+	if s.end != nil {
 		close(s.end)
+	}
+	f := s.onEnd
+	s.ending.Unlock()
+	if f != nil {
+		f(why)
+	}
+}
+
+// ErrStopped is what Recv returns after StopReading.
+var ErrStopped = errors.New("grpcwire: the stream is not read any more")
+
+// StopReading ends a Recv that waits, and those to come. Sending goes on. It may
+// be called from any goroutine, and does nothing to a call whose handler has
+// returned.
+func (s *Stream) StopReading() {
+	s.stopped.Store(true)
+	s.late(func() {
+		if s.reading.Load() {
+			_ = s.rc.SetReadDeadline(time.Unix(1, 0))
+		}
 	})
 }
+
+// Cut ends the context of the call, whose status is then st, from any goroutine.
+func (s *Stream) Cut(st *Status) { s.cancel(st) }
 
 // Recv receives the next message. io.EOF is the end of a stream of requests.
 func (s *Stream) Recv(m proto.Message) error {

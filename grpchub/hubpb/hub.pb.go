@@ -554,6 +554,9 @@ type Welcome struct {
 	Resumed         bool   `protobuf:"varint,5,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	ResumeId        string `protobuf:"bytes,6,opt,name=resume_id,json=resumeId,proto3" json:"resume_id,omitempty"` // empty: the connection cannot be resumed
 	MaxMessageBytes uint32 `protobuf:"varint,7,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	// What Invoke, InvokeStream and Upload need to make calls on this connection.
+	// Unlike the connection's id it is secret.
+	ConnectionToken string `protobuf:"bytes,8,opt,name=connection_token,json=connectionToken,proto3" json:"connection_token,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -635,6 +638,13 @@ func (x *Welcome) GetMaxMessageBytes() uint32 {
 		return x.MaxMessageBytes
 	}
 	return 0
+}
+
+func (x *Welcome) GetConnectionToken() string {
+	if x != nil {
+		return x.ConnectionToken
+	}
+	return ""
 }
 
 type Invocation struct {
@@ -1192,13 +1202,17 @@ type InvokeRequest struct {
 	Target   string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	Encoding Encoding               `protobuf:"varint,3,opt,name=encoding,proto3,enum=hubwire.v1.Encoding" json:"encoding,omitempty"`
 	Args     [][]byte               `protobuf:"bytes,4,rep,name=args,proto3" json:"args,omitempty"`
-	// A connection of the same user, such as one of Subscribe: the call is made
-	// on it. Empty: the call has a connection of its own, for its length.
-	ConnectionId  string            `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	JsonArgs      []uint32          `protobuf:"varint,6,rep,packed,name=json_args,json=jsonArgs,proto3" json:"json_args,omitempty"`
-	Query         map[string]string `protobuf:"bytes,7,rep,name=query,proto3" json:"query,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The call is made on this connection, such as one of Subscribe, with the
+	// connection's encoding. Empty: the call has a connection of its own, for its
+	// length.
+	ConnectionId string            `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	JsonArgs     []uint32          `protobuf:"varint,6,rep,packed,name=json_args,json=jsonArgs,proto3" json:"json_args,omitempty"`
+	Query        map[string]string `protobuf:"bytes,7,rep,name=query,proto3" json:"query,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The token of the connection's Welcome. It may be left out where the caller
+	// is the connection's user, and not anonymous.
+	ConnectionToken string `protobuf:"bytes,8,opt,name=connection_token,json=connectionToken,proto3" json:"connection_token,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *InvokeRequest) Reset() {
@@ -1278,6 +1292,13 @@ func (x *InvokeRequest) GetQuery() map[string]string {
 		return x.Query
 	}
 	return nil
+}
+
+func (x *InvokeRequest) GetConnectionToken() string {
+	if x != nil {
+		return x.ConnectionToken
+	}
+	return ""
 }
 
 type UploadFrame struct {
@@ -1782,7 +1803,7 @@ const file_grpchub_hubpb_hub_proto_rawDesc = "" +
 	"\n" +
 	"QueryEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x02\n" +
 	"\aWelcome\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12!\n" +
@@ -1791,7 +1812,8 @@ const file_grpchub_hubpb_hub_proto_rawDesc = "" +
 	"timeout_ms\x18\x04 \x01(\rR\ttimeoutMs\x12\x18\n" +
 	"\aresumed\x18\x05 \x01(\bR\aresumed\x12\x1b\n" +
 	"\tresume_id\x18\x06 \x01(\tR\bresumeId\x12*\n" +
-	"\x11max_message_bytes\x18\a \x01(\rR\x0fmaxMessageBytes\"\xb8\x02\n" +
+	"\x11max_message_bytes\x18\a \x01(\rR\x0fmaxMessageBytes\x12)\n" +
+	"\x10connection_token\x18\b \x01(\tR\x0fconnectionToken\"\xb8\x02\n" +
 	"\n" +
 	"Invocation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -1832,7 +1854,7 @@ const file_grpchub_hubpb_hub_proto_rawDesc = "" +
 	"\treconnect\x18\x02 \x01(\bR\treconnect\"S\n" +
 	"\x10SubscribeRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x11.hubwire.v1.HelloR\x05hello\x12\x16\n" +
-	"\x06groups\x18\x02 \x03(\tR\x06groups\"\xb7\x02\n" +
+	"\x06groups\x18\x02 \x03(\tR\x06groups\"\xe2\x02\n" +
 	"\rInvokeRequest\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\tR\x03hub\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x120\n" +
@@ -1840,7 +1862,8 @@ const file_grpchub_hubpb_hub_proto_rawDesc = "" +
 	"\x04args\x18\x04 \x03(\fR\x04args\x12#\n" +
 	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\x12\x1b\n" +
 	"\tjson_args\x18\x06 \x03(\rR\bjsonArgs\x12:\n" +
-	"\x05query\x18\a \x03(\v2$.hubwire.v1.InvokeRequest.QueryEntryR\x05query\x1a8\n" +
+	"\x05query\x18\a \x03(\v2$.hubwire.v1.InvokeRequest.QueryEntryR\x05query\x12)\n" +
+	"\x10connection_token\x18\b \x01(\tR\x0fconnectionToken\x1a8\n" +
 	"\n" +
 	"QueryEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
