@@ -144,7 +144,8 @@ func (w *watcher) Close(reason error, reconnect bool) {
 // and a member of groups, and returns when it ends: with nil when the client has
 // left, else with a status for the caller. The connection is an ordinary one:
 // Connect and Disconnect run for it, and the hub's queue bounds what waits for
-// it. JSON streams (application/grpc+json) are refused.
+// it. When the caller has the headers the connection is a member of the groups.
+// JSON streams (application/grpc+json) are refused.
 func (m *Mapping) Watch(ctx context.Context, hub *hubwire.Hub, groups ...string) error {
 	st := grpcwire.StreamFrom(ctx)
 	if st == nil {
@@ -168,6 +169,9 @@ func (m *Mapping) Watch(ctx context.Context, hub *hubwire.Hub, groups ...string)
 	defer func() { port.End(cause) }()
 	if err := port.Conn().Join(ctx, groups...); err != nil {
 		return refusal(err)
+	}
+	if err := raw.Flush(); err != nil {
+		return nil // the client has left
 	}
 	select {
 	case <-w.done:

@@ -312,6 +312,7 @@ func (s *Stream) close(st *Status) {
 	o := &s.out
 	o.mu.Lock()
 	o.closed = true
+	o.wakeLocked()
 	o.mu.Unlock()
 	o.flusher.Wait()
 	o.io.Lock() // a Send that another goroutine makes against the rules

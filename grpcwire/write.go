@@ -25,9 +25,10 @@ type writer struct {
 	mu       sync.Mutex // guards the following
 	buf      []byte
 	spare    []byte
-	err      error // of the last write; nothing more is taken
-	closed   bool  // the handler has returned
-	flushing bool  // the flusher runs
+	err      error      // of the last write; nothing more is taken
+	closed   bool       // the handler has returned
+	flushing bool       // the flusher runs
+	room     *sync.Cond // where Raw.Write waits; nil where nobody ever has
 
 	flusher sync.WaitGroup
 
@@ -182,6 +183,7 @@ func (s *Stream) drain() error {
 	b := o.buf
 	o.buf, o.spare = o.spare, nil
 	err := o.err
+	o.wakeLocked()
 	o.mu.Unlock()
 	if len(b) == 0 || err != nil {
 		freeOut(b)
@@ -200,6 +202,7 @@ func (s *Stream) drain() error {
 		if s.ctx.Err() != nil {
 			o.err = s.ended()
 		}
+		o.wakeLocked()
 		s.cancel(o.err)
 		return o.err
 	}
@@ -274,7 +277,7 @@ func (r Raw) TryWrite(p []byte) (int, error) {
 // Write writes all of p. It returns when p is on its way or the stream has
 // failed.
 func (r Raw) Write(p []byte) error {
-	s := r.s
+	o := &r.s.out
 	for {
 		n, err := r.TryWrite(p)
 		if err != nil {
@@ -283,10 +286,31 @@ func (r Raw) Write(p []byte) error {
 		if p = p[n:]; len(p) == 0 {
 			return nil
 		}
-		if err := s.drain(); err != nil {
-			return err
+		o.mu.Lock()
+		if o.room == nil {
+			o.room = sync.NewCond(&o.mu)
 		}
+		for len(o.buf) >= rawRoom && o.err == nil && !o.closed {
+			o.room.Wait() // for the flusher, which runs while there is something
+		}
+		o.mu.Unlock()
 	}
+}
+
+func (o *writer) wakeLocked() {
+	if o.room != nil {
+		o.room.Broadcast()
+	}
+}
+
+// Flush sends the headers, and what was taken.
+func (r Raw) Flush() error {
+	if err := r.s.drain(); err != nil {
+		return err
+	}
+	r.s.out.io.Lock()
+	defer r.s.out.io.Unlock()
+	return r.s.push()
 }
 
 // Abort cuts the stream off, and a Write that waits. The client gets no status.
