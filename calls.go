@@ -22,6 +22,7 @@ type calls struct {
 	tail      *Call
 	free      int32     // places
 	spawned   bool      // a worker is on its way to its call
+	drains    bool      // Drain waits for room
 	pass      func()    // of Port.Turns
 	slot      *turnSlot // the reader runs a call, and has not given up reading
 	input     int       // bytes of input that waiting calls and uploads hold
@@ -88,7 +89,7 @@ func (t *calls) doneLocked(c *Call) {
 
 func (t *calls) freeLocked(n int) {
 	t.input -= n
-	if t.room != nil && t.input < t.maxInput() {
+	if t.room != nil && (t.drains || t.input < t.maxInput()) {
 		close(t.room)
 		t.room = nil
 	}

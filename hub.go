@@ -147,7 +147,7 @@ func (h *Hub) Expose(ps ...wire.Protocol) {
 }
 
 // Open makes a connection of a link and runs Connect. It returns when Connect
-// has; events may be written before. Where it returns an error the connection
+// has; a Greeting, and events behind it, may be written before. Where it returns an error the connection
 // is refused: the Port, if there is one, takes the wire's last words alone.
 // id is the public id, chosen by the wire, u may be nil, r must not.
 func (h *Hub) Open(ctx context.Context, l wire.Link, id string, u *User, r *Request) (*Port, error) {
@@ -176,6 +176,9 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	if l, ok := l.(wire.Resumable); ok {
 		c.keep(l.Unacked())
 	}
+	if l, ok := l.(wire.Greeter); ok {
+		c.greet(l.Greeting())
+	}
 	c.turnHint = uint8(h.opened.Add(1))
 	if err := h.insert(c); err != nil {
 		return nil, err
@@ -185,6 +188,7 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 		h.remove(c)
 		return nil, err
 	}
+	c.flush()
 	exits, err := true, error(&panicError{errGoexit})
 	defer func() {
 		if err == nil {

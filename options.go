@@ -168,7 +168,7 @@ func (o *Options) check() []string {
 //	queued_bytes  +n and -n: what waits for connections that are behind
 //	drops         events dropped, by reason (full, latest)
 //	closes        connections that the hub ended, by reason (slow, shutdown, abort)
-//	refused       connections refused, by reason (full, connect, closed)
+//	refused       connections refused, by reason (full, connect, closed; by a wire: origin, host)
 type Metrics interface {
 	Add(name, label string, n int64)
 }

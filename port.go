@@ -183,6 +183,46 @@ func (p *Port) Unblock() {
 	}
 }
 
+// Drain lets the calls that wait start, for a client that has left behind them:
+// only their order and the places keep them back now. It returns when all have
+// started; when one keeps the next waiting for 5 s; after 30 s. What still waits
+// then is dropped by End.
+func (p *Port) Drain() {
+	c := p.c()
+	t := &c.calls
+	if t.waiting.Load() == 0 {
+		return
+	}
+	late := time.NewTimer(disconnectWait)
+	defer late.Stop()
+	end := time.Now().Add(maxDrain)
+	t.mu.Lock()
+	t.drains = true
+	c.spawnLocked()
+	for last := t.waiting.Load(); t.head != nil; {
+		if n := t.waiting.Load(); n != last {
+			last = n
+			late.Reset(min(disconnectWait, time.Until(end)))
+		}
+		if t.room == nil {
+			t.room = make(chan struct{})
+		}
+		room := t.room
+		t.mu.Unlock()
+		select {
+		case <-room: // one has started, or gives input back
+		case <-late.C:
+			c.hub.log.Info("hubwire: calls of a client that has left are dropped", "hub", c.hub.opts.Name, "conn", c.id, "calls", t.waiting.Load())
+			return
+		}
+		t.mu.Lock()
+	}
+	t.mu.Unlock()
+}
+
+// maxDrain bounds Drain.
+const maxDrain = 30 * time.Second
+
 // disconnectWait is how long the calls of a connection that has ended are
 // awaited (D 17).
 const disconnectWait = 5 * time.Second

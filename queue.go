@@ -153,6 +153,15 @@ func (q *queue) popped() {
 	q.items, q.head = q.inline[:0], 0
 }
 
+// greet puts a frame in front of all else. It is called before the connection is
+// visible.
+func (c *Conn) greet(frame []byte) {
+	if len(frame) > 0 {
+		c.q.push(item{&batch{raw: frame}, 0, 0, control})
+		c.q.controls++
+	}
+}
+
 // unlock unlocks c.mu and then does what must not be done under it.
 func (c *Conn) unlock() {
 	pump, end, slow, lost, link := c.pumpDue, c.endDue, c.endSlow, c.endLost, c.link

@@ -21,6 +21,7 @@ type ending struct {
 	cause     error  // for Disconnect
 	refusal   string // of the handshake, instead of a Close message
 	silent    bool   // nothing can be said
+	drain     bool   // calls that came before it still run
 	shutdown  bool   // the process may end as soon as the hub has
 }
 
@@ -31,6 +32,7 @@ const settleTime = 50 * time.Millisecond
 
 // end ends the connection. It is the reader's.
 func (c *conn) end(e *ending) {
+	e.drain = true
 	if c.port != nil && !e.silent {
 		c.port.Kick() // what came in front of the end
 		c.settle()
@@ -127,7 +129,7 @@ func (c *conn) name() string {
 // close ends the connection for the hub.
 func (c *conn) close(reason error, reconnect bool) {
 	if c.lost.Load() {
-		c.endAside(&ending{silent: true})
+		c.endAside(&ending{silent: true, drain: true})
 		return
 	}
 	c.endAside(c.endingFor(reason, reconnect))
@@ -156,6 +158,8 @@ func (c *conn) closedByClient(p *parser) {
 
 // finish goes through the end of a connection in the order of section 6.8: the
 // Close message, the end of the calls and Disconnect, the transport's last word.
+// Where the client has left, with a word or without, what it called before still
+// runs, as in ASP.NET Core, though nobody hears of the outcome.
 //
 // When the hub shuts down the last word comes first, and the hub keeps the
 // connection until the transport has ended, for a moment: once the last one has
@@ -179,8 +183,11 @@ func (c *conn) finish(e *ending, aside bool) {
 			c.awaitServed()
 		}
 	}
-	c.endUploads()
 	c.port.Unblock()
+	if e.drain {
+		c.port.Drain()
+	}
+	c.endUploads()
 	c.port.End(e.cause)
 	c.forget()
 	if !silent {
@@ -234,7 +241,7 @@ func (c *conn) lastWords(e *ending) {
 		b = c.framed().Append(nil, []wire.Record{{Bytes: appendHandshakeError(nil, e.refusal)}})
 		c.mount.hubOpts.Logger.Debug("signalr: handshake refused", "hub", c.mount.hubOpts.Name, "err", e.refusal)
 	} else {
-		b = c.closeMessage(e)
+		b = append(c.greeting(), c.closeMessage(e)...) // the hub has no room
 	}
 	b = append(b, c.t.bye()...)
 	c.said.Store(true)
@@ -264,6 +271,10 @@ func (c *conn) over(err error) {
 		close(*gone)
 	}
 	m := c.mount
+	if c.in != nil && c.isOpen() {
+		c.unblock()
+		c.in.finish() // what the client has posted before still counts
+	}
 	c.end(&ending{silent: true, cause: c.cause(err)})
 	if c.in != nil {
 		c.in.close()
@@ -279,6 +290,12 @@ func (c *conn) over(err error) {
 		m.handshakes.Add(-1)
 	}
 	m.conns.Add(-1)
+}
+
+func (c *conn) isOpen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == open
 }
 
 // safely runs the reader. A panic, which would be a fault of this package, ends

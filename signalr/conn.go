@@ -16,10 +16,11 @@ import (
 //
 // Its phases, and who may write in each:
 //
-//	shaking, answering  The handshake is awaited, and answered. The reader
-//	         writes; the handshake's timer ends the phase.
-//	joining  Hub.Open runs Connect on the reader's goroutine. The hub writes.
-//	         Whoever wants to end the connection leaves word for the reader.
+//	shaking  The handshake is awaited. The reader writes; the handshake's timer
+//	         ends the phase.
+//	joining  Hub.Open answers the handshake and runs Connect on the reader's
+//	         goroutine. The hub writes. Whoever wants to end the connection
+//	         leaves word for the reader.
 //	open     The hub writes. The reader, the clock, the hub and calls that
 //	         cannot send their result may end the phase.
 //	closing  One goroutine says the last words, ends the Port and lets the
@@ -72,8 +73,7 @@ type conn struct {
 type phase uint8
 
 const (
-	shaking   phase = iota
-	answering       // the handshake is good and being answered
+	shaking phase = iota
 	joining
 	open
 	closing
@@ -221,20 +221,20 @@ func (c *conn) shake(record []byte) bool {
 		c.mu.Unlock()
 		return false
 	}
-	c.phase, c.hub = answering, hub
+	c.phase, c.hub = joining, hub
 	if c.stateful != nil {
 		c.stateful.agree(version)
 	}
 	c.mu.Unlock()
+	return c.join()
+}
+
+// greeting is the answer to a good handshake, framed. The hub sends it when the
+// connection is in its targets: a client that has it misses nothing that is sent
+// to all from then on.
+func (c *conn) greeting() []byte {
 	answer := [...]wire.Record{{Bytes: []byte(handshakeAnswer)}}
-	_ = c.t.Write(c.framed().Append(nil, answer[:])) // a transport that has failed is noticed by its reader
-	c.mu.Lock()
-	gone := c.phase != answering // the transport has ended meanwhile
-	if !gone {
-		c.phase = joining
-	}
-	c.mu.Unlock()
-	return !gone && c.join()
+	return c.framed().Append(nil, answer[:])
 }
 
 // join enters the hub, which runs Connect, and reports whether the connection
@@ -276,13 +276,6 @@ func (c *conn) join() bool {
 
 // handshakeLate is called when there was no handshake in time.
 func (c *conn) handshakeLate() {
-	c.mu.Lock()
-	stuck := c.phase == answering
-	c.mu.Unlock()
-	if stuck {
-		c.t.abort() // the client does not even read
-		return
-	}
 	c.mu.Lock()
 	late := c.phase == shaking
 	c.mu.Unlock()

@@ -28,6 +28,7 @@ type input struct {
 	ended   bool          // nothing comes any more: the client has said so
 	told    bool          // the reader has seen the end
 	half    bool          // what was read ends inside a message
+	idle    chan struct{} // closed when the reader does not run; nil where nobody waits
 	counted bool          // as pending, for addr
 	addr    netip.Addr
 	closed  bool // the connection is over
@@ -72,9 +73,9 @@ func (in *input) post(w http.ResponseWriter, r *http.Request) int {
 	}
 }
 
-// put waits for room. It reports false if the connection ended meanwhile.
+// put waits for room. It reports false if the connection ended before all was in.
 func (in *input) put(ctx context.Context, p []byte) bool {
-	for {
+	for len(p) > 0 {
 		in.mu.Lock()
 		if in.closed || in.ended {
 			in.mu.Unlock()
@@ -99,6 +100,7 @@ func (in *input) put(ctx context.Context, p []byte) bool {
 			return false
 		}
 	}
+	return true
 }
 
 // start lets the reader begin.
@@ -116,6 +118,33 @@ func (in *input) end() {
 	in.ended = true
 	in.wakeLocked()
 	in.runLocked()
+}
+
+// finish takes nothing more, and returns when what has come was read.
+func (in *input) finish() {
+	in.mu.Lock()
+	in.ended, in.told = true, true
+	in.wakeLocked()
+	in.runLocked()
+	if !in.running {
+		in.mu.Unlock()
+		return
+	}
+	if in.idle == nil {
+		in.idle = make(chan struct{})
+	}
+	idle := in.idle
+	in.mu.Unlock()
+	<-idle
+}
+
+// stopLocked notes that the reader does not run any more.
+func (in *input) stopLocked() {
+	in.running = false
+	if in.idle != nil {
+		close(in.idle)
+		in.idle = nil
+	}
 }
 
 // close ends the input with its connection. A reader that runs goes on until it
@@ -168,7 +197,8 @@ func (in *input) run() {
 	if err != nil {
 		c.endAside(&ending{silent: true, cause: err})
 		in.mu.Lock()
-		in.running, in.told = false, true
+		in.told = true
+		in.stopLocked()
 		in.mu.Unlock()
 	}
 }
@@ -202,7 +232,7 @@ func (in *input) take() (b []byte, more bool) {
 		in.told = true
 		return nil, true
 	}
-	in.running = false
+	in.stopLocked()
 	return nil, false
 }
 

@@ -340,6 +340,9 @@ func (t *polls) Framing() wire.Framing { return t.conn.framed().Framing }
 // Unacked is how many bytes the hub keeps until they are acknowledged.
 func (t *polls) Unacked() int { return t.conn.unacked() }
 
+// Greeting is the answer to the handshake.
+func (t *polls) Greeting() []byte { return t.conn.greeting() }
+
 // Close ends the connection for the hub.
 func (t *polls) Close(reason error, reconnect bool) { t.conn.close(reason, reconnect) }
 

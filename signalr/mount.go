@@ -133,6 +133,7 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !m.policy.Host(r) {
 			m.hubOpts.Logger.Info("signalr: host refused: it is not among AllowedHosts", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
+			m.refused("host")
 			m.refuse(w, http.StatusForbidden, "Host not allowed")
 			return
 		}
@@ -228,6 +229,13 @@ func (m *mount) refuse(w http.ResponseWriter, status int, text string) {
 	w.WriteHeader(status)
 	if text != "" {
 		_, _ = w.Write([]byte(text)) // a client that has gone needs no answer
+	}
+}
+
+// refused counts a connection that was refused, or could not be negotiated.
+func (m *mount) refused(reason string) {
+	if m.hubOpts.Metrics != nil {
+		m.hubOpts.Metrics.Add("refused", reason, 1)
 	}
 }
 

@@ -117,6 +117,9 @@ func (s *stream) Framing() wire.Framing { return s.conn.framed().Framing }
 // Unacked is how many bytes the hub keeps until they are acknowledged.
 func (s *stream) Unacked() int { return s.conn.unacked() }
 
+// Greeting is the answer to the handshake.
+func (s *stream) Greeting() []byte { return s.conn.greeting() }
+
 // Close ends the connection for the hub.
 func (s *stream) Close(reason error, reconnect bool) { s.conn.close(reason, reconnect) }
 
@@ -249,6 +252,9 @@ func (s *response) Framing() wire.Framing { return s.conn.framed().Framing }
 
 // Unacked is how many bytes the hub keeps until they are acknowledged.
 func (s *response) Unacked() int { return s.conn.unacked() }
+
+// Greeting is the answer to the handshake.
+func (s *response) Greeting() []byte { return s.conn.greeting() }
 
 // Close ends the connection for the hub.
 func (s *response) Close(reason error, reconnect bool) { s.conn.close(reason, reconnect) }

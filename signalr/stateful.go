@@ -29,6 +29,7 @@ type stateful struct {
 	gone   atomic.Bool            // there is no socket
 	socket atomic.Pointer[socket] // the newest; nil over other transports; set under conn.mu and reading
 	latest atomic.Int64           // the last counted message that was taken
+	again  atomic.Bool            // the client has sent something again: it missed an acknowledgement
 	acked  int64                  // what the client was told of it; the ticker's alone
 
 	// guarded by conn.mu
@@ -78,6 +79,7 @@ func (r *stateful) take(c *conn, p *parser) (fresh, on bool) {
 		n := r.count
 		r.count++
 		if n <= r.latest.Load() {
+			r.again.Store(true)
 			return false, true // it came before the drop
 		}
 		r.latest.Store(n)
@@ -107,10 +109,14 @@ func (r *stateful) tick(c *conn) bool {
 	}
 	// A client that is told nothing stops sending at its own limit: so what
 	// waits here stays small, though the reader reads on to find the client's
-	// acknowledgements (F2).
-	if n := r.latest.Load(); n != r.acked && !c.port.Full() {
-		r.acked = n
-		c.port.Control(c.numbered(ack, n))
+	// acknowledgements (F2). One that has sent what had come before is told again:
+	// at its limit it would wait for good.
+	if !c.port.Full() {
+		again := r.again.Swap(false)
+		if n := r.latest.Load(); n != r.acked || again {
+			r.acked = n
+			c.port.Control(c.numbered(ack, n))
+		}
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package signalr
 
 import (
+	"encoding/binary"
 	"net/http"
 
 	"github.com/hubwire/hubwire/internal/wsconn"
@@ -11,10 +12,11 @@ func isWebSocket(r *http.Request) bool { return wsconn.IsUpgrade(r) }
 
 // refuseFull answers who cannot be let in now.
 func (m *mount) refuseFull(w http.ResponseWriter) {
-	text := "Too many connections"
+	text, reason := "Too many connections", "full"
 	if m.hub.Closing() {
-		text = "The server is shutting down"
+		text, reason = "The server is shutting down", "closed"
 	}
+	m.refused(reason)
 	m.refuse(w, http.StatusServiceUnavailable, text)
 }
 
@@ -24,6 +26,7 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 	if !m.policy.Allowed(r) {
 		m.hubOpts.Logger.Info("signalr: origin refused", "hub", m.hubOpts.Name, "origin", r.Header.Get("Origin"))
 		m.missed(r, "the origin of its page is not among AllowedOrigins: "+r.Header.Get("Origin"))
+		m.refused("origin")
 		m.refuse(w, http.StatusForbidden, "Origin not allowed")
 		return
 	}
@@ -105,6 +108,9 @@ func (s *socket) Write(p []byte) error {
 // Unacked is how many bytes the hub keeps until they are acknowledged.
 func (s *socket) Unacked() int { return s.conn.unacked() }
 
+// Greeting is the answer to the handshake.
+func (s *socket) Greeting() []byte { return s.conn.greeting() }
+
 // Close ends the connection for the hub, or the socket alone.
 func (s *socket) Close(reason error, reconnect bool) {
 	if reason == wire.ErrLost {
@@ -144,6 +150,10 @@ func (s *socket) Control(frame []byte) {
 	}
 	if c.port != nil {
 		c.port.Control(frame)
+		if closes && isNormal(frame) {
+			// The client has left, however long it keeps the socket.
+			c.endAside(&ending{drain: true, cause: c.cause(nil)})
+		}
 		return
 	}
 	c.mu.Lock()
@@ -151,6 +161,12 @@ func (s *socket) Control(frame []byte) {
 	if c.phase == shaking || c.said.Load() {
 		_ = s.Write(frame) // a socket that has failed is noticed by its reader
 	}
+}
+
+// isNormal reports whether a close frame says 1000, as the answer to a client's
+// does.
+func isNormal(frame []byte) bool {
+	return len(frame) >= 4 && binary.BigEndian.Uint16(frame[2:]) == wsconn.CloseNormal
 }
 
 // Data takes what one frame brings.

@@ -132,6 +132,17 @@ type Resumable interface {
 	Unacked() int
 }
 
+// A Greeter is a Link that has something to say before all else, such as the
+// answer to a handshake. It goes out when the connection is in its targets and
+// before Connect runs, so that what is sent to all from that moment on follows
+// it and nothing precedes it.
+type Greeter interface {
+	Link
+	// Greeting is asked once, when the connection opens: a frame as it is, nil
+	// for none. Where Hub.Open returns no Port it has not been sent.
+	Greeting() []byte
+}
+
 // ErrLost is the reason with which the hub closes a link that failed, where the
 // connection may go on over another: a drop like any other, and not the end.
 var ErrLost = errors.New("wire: the link is lost")

@@ -30,6 +30,9 @@ func (e *env) listen(tag, query string) *listener {
 			return nil
 		}),
 	}})
+	if !e.peer.isOurs() { // ASP.NET Core answers the handshake before the connection is in All
+		check(e, nothing.Call(e.ctx, l, hubwire.None{}))
+	}
 	return l
 }
 
@@ -212,9 +215,6 @@ func TestCloseIsHeard(t *testing.T) {
 // What was sent before Close gets there.
 func TestCloseSendsWhatWaits(t *testing.T) {
 	everywhere(t, func(e *env) {
-		if e.peer.isOurs() {
-			e.Skip("hubwire drops the calls that still wait for their turn when a client leaves")
-		}
 		tag := rand.Text() + " "
 		l := e.listen(tag, "")
 		c := e.dial("/conformance", nil)
