@@ -165,7 +165,11 @@ func (m *mount) find(w http.ResponseWriter, r *http.Request, post bool) (c *conn
 	}
 	now := time.Now()
 	cl, err := m.known(r, token, now)
-	if err != nil {
+	switch {
+	case err == errOver && post && m.sessions.takesPosts(cl.id, now):
+		m.refuse(w, http.StatusOK, "")
+		return nil, 0, false
+	case err != nil:
 		m.refuseUnknown(w, r, token, 0, err)
 		return nil, 0, false
 	}

@@ -255,6 +255,9 @@ func (c *conn) join() bool {
 		e = c.endingFor(err, errors.Is(err, hubwire.ErrFull))
 	}
 	if e != nil {
+		if c.session != (connID{}) { // its first Ping is on its way
+			m.sessions.refused(c.session, time.Now())
+		}
 		c.end(e)
 		return false
 	}

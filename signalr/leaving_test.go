@@ -2,6 +2,7 @@ package signalr_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -247,4 +248,22 @@ func (c *counts) Add(name, label string, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n[name+" "+label] += n
+}
+
+// A client that is refused by Connect has its first Ping on the way: that is
+// answered as if it had come a moment earlier, for a while.
+func TestPostAfterARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newHub(t, &hubwire.Options{Connect: func(context.Context, *hubwire.Conn) error { return errors.New("refused") }})
+		s := serve(t, hub.Hub, nil)
+		e := s.events()
+		e.want(`{"type":7,"error":"Connection closed with an error."}`)
+		e.wantEnd()
+		e.post(`{"type":6}␞`)
+		if _, r := s.trySSE(e.token); r.StatusCode != 404 {
+			t.Errorf("another stream: %d", r.StatusCode)
+		}
+		time.Sleep(2 * time.Second)
+		s.wantPost(e.token, "{\"type\":6}\x1e", 404, "No Connection with that ID")
+	})
 }

@@ -18,7 +18,8 @@ type session struct {
 	expires int64 // of the token, Unix seconds
 	conn    *conn // nil: it has ended
 	kind    Transports
-	back    bool // another socket may follow the one that it has
+	back    bool  // another socket may follow the one that it has
+	ends    int64 // until when posts of one that has ended are taken and dropped, Unix milliseconds
 }
 
 // The states of a token whose signature is good.
@@ -105,6 +106,27 @@ func (s *sessions) keep(id connID) {
 	}
 }
 
+// refused notes that a connection is about to end in the moment in which its
+// client begins to talk: what the client posts before it can know is answered as
+// if it had come a moment earlier.
+func (s *sessions) refused(id connID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x, ok := s.byID[id]; ok {
+		x.ends = now.Add(refusedTime).UnixMilli()
+		s.byID[id] = x
+	}
+}
+
+const refusedTime = 2 * time.Second
+
+// takesPosts reports whether a connection that has ended takes posts all the same.
+func (s *sessions) takesPosts(id connID, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.UnixMilli() < s.byID[id].ends
+}
+
 // giveUp ends a connection whose transport has not begun, and reports whether
 // that is so.
 func (s *sessions) giveUp(id connID, now time.Time) bool {
@@ -129,7 +151,7 @@ func (s *sessions) endLocked(id connID, now time.Time) {
 	if x := s.byID[id]; now.Unix() > x.expires {
 		delete(s.byID, id)
 	} else {
-		s.byID[id] = session{expires: x.expires}
+		s.byID[id] = session{expires: x.expires, ends: x.ends}
 	}
 	s.sweepLocked(now)
 }
