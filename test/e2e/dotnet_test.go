@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,17 +45,23 @@ func testDotnet(t *testing.T, run, transport string) {
 		s := startServer(t)
 		got := map[string]observation{}
 		exit := runDotnet(t, run, s, transport, protocol, names, got)
-		// Some measure time, which a busy machine stretches: those get a second
-		// chance, alone.
+		// Some measure time, which a busy machine stretches, or see the client's
+		// events, which it raises on tasks that overtake each other: those get
+		// more chances, alone.
 		var again []string
-		for _, w := range want {
-			if g := got[w.Scenario]; timed(w.Scenario) && (!g.OK || difference(g.Observed, w.Observed) != "") {
-				again = append(again, w.Scenario)
+		for range 5 {
+			var failed []string
+			for _, w := range want {
+				if g := got[w.Scenario]; timed(w.Scenario) && (!g.OK || differs(w.Scenario, g, w) != "") {
+					failed = append(failed, w.Scenario)
+				}
 			}
-		}
-		if len(again) > 0 {
-			t.Logf("a second time, alone: %s", strings.Join(again, ", "))
-			runDotnet(t, run, s, transport, protocol, again, got)
+			if len(failed) == 0 {
+				break
+			}
+			t.Logf("once more, alone: %s", strings.Join(failed, ", "))
+			runDotnet(t, run, s, transport, protocol, failed, got)
+			again = failed
 		}
 
 		for _, w := range want {
@@ -65,7 +73,7 @@ func testDotnet(t *testing.T, run, transport string) {
 				case !g.OK:
 					t.Error(g.Error)
 				}
-				if d := difference(g.Observed, w.Observed); d != "" {
+				if d := differs(w.Scenario, g, w); d != "" {
 					t.Error(d)
 				}
 			})
@@ -102,6 +110,54 @@ func runDotnet(t *testing.T, run string, s *server, transport, protocol string, 
 		got[o.Scenario] = o
 	}
 	return cmd.ProcessState.ExitCode()
+}
+
+// loose are messages that have no place among the others: the client's first
+// Ping is sent beside its first calls, and Acks come when a clock ticks.
+var loose = map[string]*regexp.Regexp{
+	"wire.calls":    regexp.MustCompile(`^C (\{"type":6\}|9106)$`),
+	"wire.stateful": regexp.MustCompile(`^[CS] (\{"type":8,.*|9208.*)$`),
+}
+
+// differs is the difference between two observations of a scenario, but for the
+// places of loose messages: these are compared in an order of their own, behind
+// the others.
+func differs(scenario string, got, want observation) string {
+	if r := loose[scenario]; r != nil {
+		got.Observed, want.Observed = apart(got.Observed, r), apart(want.Observed, r)
+	}
+	return difference(got.Observed, want.Observed)
+}
+
+// apart puts the members of lists that match r behind the others.
+func apart(observed json.RawMessage, r *regexp.Regexp) json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(observed, &all) != nil {
+		return observed
+	}
+	for k, v := range all {
+		var list []string
+		if json.Unmarshal(v, &list) != nil {
+			continue
+		}
+		slices.SortStableFunc(list, func(a, b string) int {
+			switch x, y := r.MatchString(a), r.MatchString(b); {
+			case x && !y:
+				return 1
+			case y && !x:
+				return -1
+			}
+			return 0
+		})
+		if b, err := json.Marshal(list); err == nil {
+			all[k] = b
+		}
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return observed
+	}
+	return b
 }
 
 // difference names the members of the two objects that differ.
@@ -148,4 +204,26 @@ func readObservations(t *testing.T, file string) []observation {
 		all = append(all, o)
 	}
 	return all
+}
+
+// What may be elsewhere may not be missing.
+func TestDiffers(t *testing.T) {
+	seen := func(text string) observation {
+		return observation{Observed: json.RawMessage(`{"messages":` + text + `}`)}
+	}
+	want := seen(`["C a","C {\"type\":6}","C b"]`)
+	for got, same := range map[string]bool{
+		`["C a","C b","C {\"type\":6}"]`:                  true,
+		`["C a","C {\"type\":6}","C b"]`:                  true,
+		`["C b","C {\"type\":6}","C a"]`:                  false,
+		`["C a","C b"]`:                                   false,
+		`["C {\"type\":6}","C a","C {\"type\":6}","C b"]`: false,
+	} {
+		if d := differs("wire.calls", seen(got), want); (d == "") != same {
+			t.Errorf("%s: %q", got, d)
+		}
+	}
+	if differs("wire.other", seen(`["C a","C b","C {\"type\":6}"]`), want) == "" {
+		t.Error("other scenarios have an order")
+	}
 }

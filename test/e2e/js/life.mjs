@@ -41,6 +41,7 @@ scenario("reconnect.after-a-cut", async (t) => {
   const c = await t.open({ cut: true, reconnect: [0, 100, 500, 1000] });
   const before = await c.id();
   const pending = fails(c.invoke("Sleep", 20000), "a call under way");
+  await c.hub.send("Nothing"); // what was sent before has arrived
   await t.harness("/cut");
   truly((await c.events.take())[0] === "reconnecting", "a cut connection tries again");
   truly((await pending).startsWith(cut[t.transport] ?? "Invocation canceled due to the underlying connection being closed."), `the call under way fails: ${await pending}`);
