@@ -62,7 +62,7 @@ export class Exchange extends Waitable {
   }
 
   #respond(more) {
-    const response = { status: this.status, headers: this.headers, ...more };
+    const response = (this.response = { status: this.status, headers: this.headers, ...more });
     if (this.waits) this.step.response = response;
     else this.journal.add({ ...this.base, responseTo: this.id, response });
   }
