@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -230,6 +232,48 @@ func TestLimits(t *testing.T) {
 	bomb := grpcwire.AppendFrame(nil, grpcwire.Deflate(make([]byte, 1000)))
 	bomb[0] = 1
 	want(t, call(h, "/t.T/Unary", bomb, "Grpc-Encoding", "gzip"), "8", "Received message exceeds the maximum configured message size.")
+}
+
+// A message that is small on the wire and large when inflated is refused without
+// the memory for it.
+func TestBomb(t *testing.T) {
+	h := handler(nil)
+	bomb := grpcwire.AppendFrame(nil, bytes.Repeat(grpcwire.Deflate(make([]byte, 1<<20)), 100))
+	bomb[0] = 1
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	want(t, call(h, "/t.T/Unary", bomb, "Grpc-Encoding", "gzip"), "8", "Received message exceeds the maximum configured message size.")
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 48<<20 { // of a hundred: a buffer that doubles
+		t.Errorf("it took %d KiB", took>>10)
+	}
+}
+
+// Pages may not use names of their own for this machine (DNS rebinding); clients
+// that are no pages may.
+func TestHosts(t *testing.T) {
+	for _, c := range []struct {
+		hosts    []string
+		ct, host string
+		code     int
+	}{
+		{nil, "application/grpc-web", "evil.example", 403},
+		{nil, "application/grpc-web", "localhost:80", 200},
+		{nil, "application/grpc", "evil.example", 200},
+		{[]string{"a.example"}, "application/grpc-web", "a.example", 200},
+		{[]string{"a.example"}, "application/grpc-web", "localhost", 403},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/t.T/Unary", bytes.NewReader(text("hi")))
+		r.ProtoMajor = 2
+		r.Header.Set("Content-Type", c.ct)
+		r.Host = c.host
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+		w := httptest.NewRecorder()
+		handler(&grpcwire.Options{AllowedHosts: c.hosts}).ServeHTTP(w, r)
+		if w.Code != c.code {
+			t.Errorf("%v: %d %v", c, w.Code, w.Header())
+		}
+	}
 }
 
 func TestFlags(t *testing.T) {

@@ -57,7 +57,7 @@ func New(opts *Options) *Handler {
 		panic("grpcwire: options: " + strings.Join(bad, "; "))
 	}
 	h.running.before, h.running.after = &h.running, &h.running
-	h.origins = origin.New(h.opts.AllowedOrigins, nil)
+	h.origins = origin.New(h.opts.AllowedOrigins, h.opts.AllowedHosts)
 	h.exposed = strings.Join(append([]string{"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding"}, h.opts.ExposedHeaders...), ", ")
 	return h
 }
@@ -187,6 +187,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !f.web && r.ProtoMajor < 2:
 		w.Header().Set("Upgrade", "HTTP/2")
 		refuse(w, http.StatusUpgradeRequired, "Request protocol '"+r.Proto+"' is not supported.")
+		return
+	}
+	if f.web && !h.origins.Host(r) {
+		h.opts.Logger.Info("grpcwire: host refused: it is not among AllowedHosts", "host", r.Host, "remote", r.RemoteAddr)
+		w.Header()["Grpc-Status"] = []string{"7"}
+		w.Header()["Grpc-Message"] = []string{"Host not allowed"}
+		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	if _, _, two := splitPath(path(r)); !two {

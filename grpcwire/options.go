@@ -60,6 +60,13 @@ type Options struct {
 	// such as "https://example.com"; "*" is any. Defaults to none.
 	AllowedOrigins []string
 
+	// AllowedHosts are the names, such as "example.com" or "*.example.com", that
+	// calls of gRPC-Web may be for; others are refused. "*" is any. It is what
+	// keeps pages out that make their own name mean a private address (DNS
+	// rebinding). Defaults to any, but over a loopback address to addresses,
+	// localhost and names without a dot.
+	AllowedHosts []string
+
 	// ExposedHeaders are names that pages of other origins may see, besides
 	// those that the protocol needs: custom trailers of calls that fail at once.
 	ExposedHeaders []string
@@ -120,6 +127,6 @@ func (o *Options) check() []string {
 	rule(o.WriteTimeout > 0, "WriteTimeout is %v; it must be positive", o.WriteTimeout)
 	rule(o.MaxConnectionAge >= 0, "MaxConnectionAge is %v; it must not be negative", o.MaxConnectionAge)
 	rule(o.Grace > 0, "Grace is %v; it must be positive", o.Grace)
-	bad = append(bad, origin.Check(o.AllowedOrigins, nil)...)
+	bad = append(bad, origin.Check(o.AllowedOrigins, o.AllowedHosts)...)
 	return bad
 }
