@@ -21,9 +21,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/grpchub"
+	_ "github.com/hubwire/hubwire/grpchub/hubgrpc" // for reflection
 	"github.com/hubwire/hubwire/grpcwire"
 )
 
@@ -50,6 +54,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	hubs := mount(mux, log)
 
 	rpc := serveGRPC(log)
+	byName := map[string]*hubwire.Hub{}
+	for _, h := range hubs {
+		byName[strings.TrimPrefix(h.path, "/")] = h.Hub
+	}
+	grpchub.Mount(rpc, byName, &grpchub.Options{
+		Join:    func(context.Context, *hubwire.Conn, string) error { return nil },
+		Publish: func(*hubwire.User) bool { return true },
+	})
 	srv := &http.Server{Handler: grpcwire.Route(rpc, mux), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	grpcwire.Configure(srv)
 
