@@ -49,7 +49,11 @@ func needBrowser(t *testing.T) string {
 
 // browse runs scenarios in a page of h, with a query that says which.
 func browse(t *testing.T, browser string, h *harness, query url.Values) {
-	page := h.URL + "/js/page.html?" + query.Encode()
+	visit(t, browser, h.URL+"/js/page.html?"+query.Encode(), h.reports)
+}
+
+// visit opens a page and follows its reports.
+func visit(t *testing.T, browser, page string, reports <-chan report) {
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -66,5 +70,5 @@ func browse(t *testing.T, browser string, h *harness, query url.Values) {
 		defer close(c.ended)
 		c.err = c.cmd.Wait()
 	}()
-	follow(t, h.reports, c.ended, c.why)
+	follow(t, reports, c.ended, c.why)
 }
