@@ -3,10 +3,12 @@ module github.com/hubwire/hubwire/bench
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/centrifugal/centrifuge v0.40.1
 	github.com/gorilla/websocket v1.5.3
 	github.com/hubwire/hubwire v0.0.0
 	github.com/philippseith/signalr v0.7.0
+	google.golang.org/grpc v1.85.0
 )
 
 require (
@@ -45,6 +47,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 

@@ -35,6 +35,8 @@ type form struct {
 	web   bool
 	text  bool // base64
 	codec codec
+	// header is mime as a header's value, with no room to append to.
+	header []string
 }
 
 var forms = map[string]form{}
@@ -45,6 +47,7 @@ func init() {
 			g := f
 			g.mime += sub
 			g.codec = c
+			g.header = []string{g.mime}
 			forms[g.mime] = g
 		}
 	}

@@ -278,6 +278,12 @@ func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f form, statu
 	h.count("grpc.server.call.ended", strconv.Itoa(int(st.Code)), 1)
 }
 
+// Header values that are always the same, with no room to append to.
+var (
+	offered = []string{"identity,gzip"}
+	isOK    = []string{"0"}
+)
+
 // begin makes the stream of a request, as far as anything can be answered.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, f form) *Stream {
 	s := &Stream{h: h, r: r, w: w, rc: http.NewResponseController(w), form: f}
@@ -292,8 +298,12 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, f form) *Stream 
 		w.Header()["X-Accel-Buffering"] = []string{"no"}
 		w.Header()["Cache-Control"] = []string{"no-cache, no-transform"}
 	}
-	w.Header()["Content-Type"] = []string{s.form.mime}
-	w.Header()["Grpc-Accept-Encoding"] = []string{"identity,gzip"}
+	if s.form.mime == f.mime {
+		w.Header()["Content-Type"] = f.header
+	} else {
+		w.Header()["Content-Type"] = []string{s.form.mime}
+	}
+	w.Header()["Grpc-Accept-Encoding"] = offered
 	return s
 }
 
@@ -333,7 +343,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, f form) {
 		bad = errDeadline
 	}
 	if bad != nil {
-		s.ctx, s.cancel = context.WithCancelCause(parent)
+		s.ctx, s.stop = context.WithCancelCause(parent)
 		s.refused(bad)
 		return
 	}
@@ -343,8 +353,8 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, f form) {
 		parent, stop = context.WithTimeout(parent, timeout)
 		defer stop()
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithValue(parent, streamKey{}, s), incomingKey{}, md))
-	s.ctx, s.cancel = ctx, cancel
+	ctx, cancel := context.WithCancelCause(context.WithValue(parent, streamKey{}, s))
+	s.ctx, s.stop, s.md = ctx, cancel, md
 	defer cancel(nil)
 	if r.ProtoMajor < 2 && m.ClientStreams {
 		// The body may be read while the answer is written, and need not be
@@ -364,9 +374,13 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, f form) {
 	}
 	defer h.leave(s)
 	timers := h.arm(s)
-	unblock := context.AfterFunc(ctx, s.unblock)
+	switch {
+	case m.ClientStreams || m.ServerStreams:
+		defer context.AfterFunc(ctx, s.unblock)()
+	case timed: // at other ends of a request its body ends by itself
+		timers = append(timers, time.AfterFunc(timeout, s.unblock))
+	}
 	err := h.safely(m.Name, func() error { return m.Serve(s) })
-	unblock()
 	for _, t := range timers {
 		t.Stop()
 	}
@@ -391,7 +405,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, f form) {
 // refused ends a call that no handler has seen.
 func (s *Stream) refused(st *Status) {
 	s.close(st)
-	s.cancel(nil)
+	s.stop(nil)
 	s.h.count("grpc.server.call.ended", strconv.Itoa(int(st.Code)), 1)
 }
 
@@ -446,13 +460,8 @@ func (h *Handler) timeout(r *http.Request, m *Method) (d time.Duration, timed bo
 	return d, timed, nil
 }
 
-type incomingKey struct{}
-
 // Incoming is the metadata that a call came with. It must not be changed.
-func (s *Stream) Incoming() Metadata {
-	md, _ := s.ctx.Value(incomingKey{}).(Metadata)
-	return md
-}
+func (s *Stream) Incoming() Metadata { return s.md }
 
 func (h *Handler) count(name, label string, n int64) {
 	if h.opts.Metrics != nil {

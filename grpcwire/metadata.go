@@ -32,7 +32,7 @@ func incoming(r *http.Request) (Metadata, *Status) {
 		}
 		key := strings.ToLower(name)
 		if !strings.HasSuffix(key, "-bin") {
-			md[key] = slices.Clone(values)
+			md[key] = slices.Clip(values)
 			continue
 		}
 		for _, list := range values {

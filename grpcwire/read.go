@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -196,6 +198,8 @@ func (s *Stream) readError(err error) error {
 		return ErrStopped
 	case err == io.ErrUnexpectedEOF:
 		return errIncomplete
+	case errors.Is(err, os.ErrDeadlineExceeded): // a moment before the context notices
+		return errDeadline
 	case err == errNotBase64:
 		return fail(13, "The body is not base64.")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,8 +108,13 @@ func (s *Status) details() (string, error) {
 // A field is one header or trailer.
 type field struct{ name, value string }
 
+var okFields = slices.Clip([]field{{"Grpc-Status", "0"}})
+
 // fields are the status as headers or trailers.
 func (s *Status) fields() []field {
+	if s.Code == 0 && s.Message == "" && len(s.Details) == 0 {
+		return okFields
+	}
 	out := []field{{"Grpc-Status", strconv.FormatUint(uint64(s.Code), 10)}}
 	if s.Message != "" {
 		out = append(out, field{"Grpc-Message", encodeMessage(s.Message)})

@@ -25,8 +25,9 @@ type Stream struct {
 	rc   *http.ResponseController
 	form form
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	ctx  context.Context
+	stop context.CancelCauseFunc // ends ctx; see cancel
+	md   Metadata
 
 	ending sync.Mutex    // guards the following
 	end    chan struct{} // closed when the stream shall end; nil until asked for
@@ -281,6 +282,12 @@ func (s *Stream) ended() error {
 	}
 }
 
+// cancel ends the context, and a read that waits.
+func (s *Stream) cancel(cause error) {
+	s.stop(cause)
+	s.unblock()
+}
+
 // late does something to the response unless the handler has returned.
 func (s *Stream) late(do func()) {
 	s.ctl.Lock()
@@ -343,6 +350,8 @@ func (s *Stream) close(st *Status) {
 	if s.form.web {
 		_ = s.write(webTrailers(fields)) // likewise; a run of base64 of its own
 		s.linger(true)
+	} else if st.Code == 0 && len(fields) == 1 {
+		h[http.TrailerPrefix+"Grpc-Status"] = isOK
 	} else {
 		for _, f := range fields {
 			name := http.TrailerPrefix + f.name

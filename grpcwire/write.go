@@ -117,6 +117,17 @@ func AppendFrame(dst, message []byte) []byte {
 	return append(AppendPrefix(dst, len(message)), message...)
 }
 
+// Encode appends a message in protobuf as a frame, for SendFrames.
+func Encode(dst []byte, m proto.Message) ([]byte, error) {
+	at := len(dst)
+	b, err := protoCodec{}.append(append(dst, 0, 0, 0, 0, 0), m)
+	if err != nil {
+		return dst, err
+	}
+	binary.BigEndian.PutUint32(b[at+1:], uint32(len(b)-at-5))
+	return b, nil
+}
+
 // AppendPrefix appends the prefix of a message of n bytes.
 func AppendPrefix(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(n))
@@ -212,6 +223,10 @@ func (s *Stream) drain() error {
 // write writes frames. It is called with o.io.
 func (s *Stream) write(b []byte) error {
 	if !s.form.text {
+		if !s.m.ServerStreams && len(b) <= 2<<10 { // into net/http's buffer
+			_, err := s.w.Write(b)
+			return err
+		}
 		s.armStall()
 		_, err := s.w.Write(b)
 		s.out.stall.Stop()
