@@ -179,10 +179,10 @@ func (c *conn) serve(query map[string]string, groups []string, read func()) erro
 			break
 		}
 	}
+	c.srv.add(c) // before the client can know its token
 	if e := c.enter(refused); e != nil {
 		c.end(e)
 	} else {
-		c.srv.add(c)
 		c.pinged = c.srv.ticks.Now()
 		c.heard()
 		c.srv.ticks.Add(c)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -17,6 +18,16 @@ import (
 	"github.com/hubwire/hubwire/grpchub/hubgrpc"
 	"github.com/hubwire/hubwire/test/conformance/streamspb"
 )
+
+// needGRPCPackages skips the test where the packages for gRPC are missing.
+func needGRPCPackages(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"@grpc", "@connectrpc", "grpc-web", "esbuild"} {
+		if _, err := os.Stat(filepath.Join("node_modules", name)); err != nil {
+			t.Skipf("the npm package %s is not installed: run npm ci in test/e2e", name)
+		}
+	}
+}
 
 // descriptors are the services as clients without generated code read them.
 func descriptors(t *testing.T) []byte {
@@ -48,6 +59,7 @@ func descriptors(t *testing.T) []byte {
 func TestGRPCNode(t *testing.T) {
 	node := needNode(t)
 	needPackages(t)
+	needGRPCPackages(t)
 	s := startServer(t)
 	d := descriptors(t)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(d) }))
@@ -61,6 +73,7 @@ func TestGRPCNode(t *testing.T) {
 // Chromium, in a page of another origin than the server's.
 func TestGRPCBrowser(t *testing.T) {
 	browser := needBrowser(t)
+	needGRPCPackages(t)
 	bundle := filepath.Join(scratch, "grpc-page.js")
 	esbuild := filepath.Join("node_modules", ".bin", "esbuild")
 	if out, err := exec.Command(esbuild, "js/grpc/page.mjs", "--bundle", "--format=esm", "--outfile="+bundle, "--log-level=warning").CombinedOutput(); err != nil {
