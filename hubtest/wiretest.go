@@ -420,16 +420,20 @@ func (x *wireTest) cancel() {
 		x.Error("the stream's context has not ended")
 	}
 	ctx, cancel := context.WithCancel(x.Context())
-	done := make(chan error, 1)
+	begun, done := make(chan int, 1), make(chan error, 1)
 	go func() { // ends with ctx
-		for _, err := range wireCount.Open(ctx, c, wireSpan{N: -1}) {
+		for v, err := range wireCount.Open(ctx, c, wireSpan{N: -1}) {
 			if err != nil {
 				done <- err
 				return
 			}
+			if v == 0 {
+				begun <- v
+			}
 		}
 		done <- nil
 	}()
+	within(x, begun, "a stream")
 	within(x, firstOf(x, c), "another stream beside it")
 	cancel()
 	if err := within(x, done, "the end of the stream"); !errors.Is(err, context.Canceled) {
