@@ -295,15 +295,24 @@ func (l *layout) bind(ctx context.Context, in any, v *wire.Values, ups []wire.So
 		}
 		return nil
 	case list:
-		out := make(List, n)
-		for i, src := range v.List {
-			if err := v.Codec.Decode(src, &out[i]); err != nil {
-				return &bindError{errBind, err}
-			}
-		}
-		*in.(*List) = out
-		return nil
+		return bindList(in.(*List), v)
 	}
+	return l.bindFields(ctx, in, v, ups)
+}
+
+func bindList(in *List, v *wire.Values) error {
+	out := make(List, len(v.List))
+	for i, src := range v.List {
+		if err := v.Codec.Decode(src, &out[i]); err != nil {
+			return &bindError{errBind, err}
+		}
+	}
+	*in = out
+	return nil
+}
+
+func (l *layout) bindFields(ctx context.Context, in any, v *wire.Values, ups []wire.Source) error {
+	n := len(v.List)
 	if n > l.plain || n < l.required {
 		return errCount(n, l.plain)
 	}

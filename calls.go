@@ -79,8 +79,8 @@ func (t *calls) doneLocked(c *Call) {
 		t.held -= c.in.Size + callCost
 	} else {
 		t.free++
-		c.released = true // for those who still have its context
 	}
+	c.ctx.call = nil
 	if !t.busyLocked() && t.idle != nil {
 		close(t.idle)
 		t.idle = nil

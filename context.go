@@ -7,16 +7,22 @@ import (
 )
 
 // A callCtx is the context of a call or a connection. Most handlers never wait
-// for its end, so what is needed for that is made on first use.
+// for its end, so what is needed for that is made on first use. It is an object
+// of its own, because a handler may keep it when the call has gone.
 type callCtx struct {
 	base context.Context // values only
-	call *Call           // nil: of a connection
+	conn *Conn           // whose call it is; nil: of a connection, or of Connect
+	call *Call           // guarded by conn.calls.mu: nil once the call has ended
 
-	mu    sync.Mutex // guards the following
-	inner context.Context
-	stop  context.CancelCauseFunc
-	over  bool
-	cause error
+	mu   sync.Mutex // guards the following
+	over bool
+	end  *ctxEnd
+}
+
+// A ctxEnd is what somebody who waits for the end of a callCtx waits for.
+type ctxEnd struct {
+	context.Context
+	stop context.CancelCauseFunc
 }
 
 // callKey finds the call behind a handler's context.
@@ -27,16 +33,23 @@ func (c *callCtx) Deadline() (time.Time, bool) { return c.base.Deadline() }
 // Done is how a handler waits for the end of its context, so what waits for the
 // handler is told first.
 func (c *callCtx) Done() <-chan struct{} {
-	c.call.waits()
+	if c.conn != nil {
+		c.conn.passTurn(0)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inner == nil {
-		c.inner, c.stop = context.WithCancelCause(c.base)
+	if c.end == nil {
+		c.endLocked()
 		if c.over {
-			c.stop(c.cause)
+			c.end.stop(nil)
 		}
 	}
-	return c.inner.Done()
+	return c.end.Done()
+}
+
+func (c *callCtx) endLocked() {
+	inner, stop := context.WithCancelCause(c.base)
+	c.end = &ctxEnd{inner, stop}
 }
 
 func (c *callCtx) Err() error {
@@ -45,8 +58,8 @@ func (c *callCtx) Err() error {
 	switch {
 	case c.over:
 		return context.Canceled
-	case c.inner != nil: // what Options.TraceIn gave may end by itself
-		return c.inner.Err()
+	case c.end != nil: // what Options.TraceIn gave may end by itself
+		return c.end.Err()
 	}
 	return c.base.Err()
 }
@@ -56,18 +69,18 @@ func (c *callCtx) Err() error {
 // and children need no goroutine.
 func (c *callCtx) Value(key any) any {
 	if key == (callKey{}) {
-		if c.call == nil {
+		if c.conn == nil {
 			return nil
 		}
-		return c.call
+		return c
 	}
 	c.mu.Lock()
-	inner := c.inner
+	end := c.end
 	c.mu.Unlock()
-	if inner == nil {
-		inner = c.base
+	if end == nil {
+		return c.base.Value(key)
 	}
-	return inner.Value(key)
+	return end.Value(key)
 }
 
 func (c *callCtx) cancel(cause error) {
@@ -76,14 +89,17 @@ func (c *callCtx) cancel(cause error) {
 	if c.over {
 		return
 	}
-	c.over, c.cause = true, cause
-	if c.stop != nil {
-		c.stop(cause)
+	c.over = true
+	if c.end == nil && cause != nil {
+		c.endLocked() // which keeps the cause
+	}
+	if c.end != nil {
+		c.end.stop(cause)
 	}
 }
 
-// callOf is the call whose context ctx comes from, or nil.
-func callOf(ctx context.Context) *Call {
-	call, _ := ctx.Value(callKey{}).(*Call)
-	return call
+// callOf is the context of the call that ctx comes from, or nil.
+func callOf(ctx context.Context) *callCtx {
+	x, _ := ctx.Value(callKey{}).(*callCtx)
+	return x
 }

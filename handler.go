@@ -98,7 +98,7 @@ type Call struct {
 	h     *Handler // nil: Connect, or no such method
 	kind  wire.Kind
 	in    *wire.Call
-	ctx   callCtx
+	ctx   *callCtx
 	input any
 	bound bool
 	begun bool  // the next call may begin
@@ -157,7 +157,7 @@ func (c *Call) bind() error {
 	if in.Args.Named != nil && h.noNames && h.lay.plain > 1 {
 		return &wire.Fault{Kind: wire.BadArguments, Name: h.name, Err: errors.New("the method takes its arguments by position: Go keeps no parameter names")}
 	}
-	if err := h.lay.bind(&c.ctx, c.input, &in.Args, in.Uploads); err != nil {
+	if err := h.lay.bind(c.ctx, c.input, &in.Args, in.Uploads); err != nil {
 		return &wire.Fault{Kind: wire.BadArguments, Name: h.name, Err: err}
 	}
 	switch {

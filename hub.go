@@ -288,11 +288,10 @@ func (h *Hub) connect(c *Conn) error {
 	if h.opts.Connect == nil {
 		return nil
 	}
-	call := &Call{conn: c, kind: wire.Connect}
-	call.ctx.base, call.ctx.call = c.base, call
+	call := &Call{conn: c, kind: wire.Connect, ctx: &callCtx{base: c.base}}
 	invoke := wrap(func(ctx context.Context, call *Call) error { return h.opts.Connect(ctx, c) }, h.opts.Filters)
 	defer call.ctx.cancel(nil)
-	return h.safely(c, "Connect", func() error { return invoke(&call.ctx, call) })
+	return h.safely(c, "Connect", func() error { return invoke(call.ctx, call) })
 }
 
 // safely runs user code; a panic becomes an error.

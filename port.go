@@ -37,7 +37,7 @@ func (p *Port) StartIn(call *Call, in *wire.Call) {
 	if call.h != nil {
 		call.kind = call.h.kind
 	}
-	call.ctx.base, call.ctx.call = c.base, call
+	call.ctx = &callCtx{base: c.base, conn: c, call: call}
 	if in.Headers != nil && h.opts.TraceIn != nil {
 		_ = h.safely(c, "TraceIn", func() error {
 			if ctx := h.opts.TraceIn(call.ctx.base, in.Headers); ctx != nil {
@@ -48,26 +48,8 @@ func (p *Port) StartIn(call *Call, in *wire.Call) {
 	}
 	h.count("calls", c.req.Wire, 1)
 	t.mu.Lock()
-	var fault *wire.Fault
-	switch {
-	case t.ended:
-		t.mu.Unlock()
-		closeAll(in.Uploads)
-		return
-	case t.retires:
-		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: Errorf(CodeUnavailable, "%v", ErrShutdown)}
-	case in.Stream && in.ID != "" && t.streams[in.ID] != nil:
-		fault = &wire.Fault{Kind: wire.IDInUse, Name: call.name()}
-	case t.held >= maxHeld:
-		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: errTooMany}
-	}
-	if fault != nil {
-		t.mu.Unlock()
-		h.count("errors", fault.Kind.String(), 1)
-		closeAll(in.Uploads)
-		if in.Reply != nil {
-			in.Reply.Done(nil, fault)
-		}
+	if t.ended || t.retires || t.held >= maxHeld || in.Stream && in.ID != "" && t.streams[in.ID] != nil {
+		c.refuseLocked(call)
 		return
 	}
 	if in.Stream && in.ID != "" {
@@ -79,6 +61,30 @@ func (p *Port) StartIn(call *Call, in *wire.Call) {
 	t.input += in.Size
 	c.startLocked(call)
 	t.mu.Unlock()
+}
+
+// refuseLocked answers a call that cannot start, and unlocks.
+func (c *Conn) refuseLocked(call *Call) {
+	t, in := &c.calls, call.in
+	var fault *wire.Fault
+	switch {
+	case t.ended:
+	case t.retires:
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: Errorf(CodeUnavailable, "%v", ErrShutdown)}
+	case in.Stream && in.ID != "" && t.streams[in.ID] != nil:
+		fault = &wire.Fault{Kind: wire.IDInUse, Name: call.name()}
+	default:
+		fault = &wire.Fault{Kind: wire.Failed, Name: call.name(), Err: errTooMany}
+	}
+	t.mu.Unlock()
+	closeAll(in.Uploads)
+	if fault == nil {
+		return
+	}
+	c.hub.count("errors", fault.Kind.String(), 1)
+	if in.Reply != nil {
+		in.Reply.Done(nil, fault)
+	}
 }
 
 // Cancel ends the context of the call with that id, whether it runs or waits.

@@ -91,7 +91,7 @@ func (c *Conn) invoke(call *Call) (fault *wire.Fault) {
 	if call.h.filtered {
 		call.begin()
 	}
-	err := call.h.invoke(&call.ctx, call)
+	err := call.h.invoke(call.ctx, call)
 	done = true
 	if err == nil {
 		// A filter that does not call next skips binding: the mode is checked

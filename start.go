@@ -130,6 +130,17 @@ func (c *Conn) pump() {
 func (c *Conn) work() {
 	t := &c.calls
 	t.mu.Lock()
+	c.workLocked()
+	over := t.retires && t.retiredLocked()
+	t.mu.Unlock()
+	if over {
+		c.close(ErrShutdown, true)
+	}
+}
+
+// workLocked is work; the lock is not held while a call runs.
+func (c *Conn) workLocked() {
+	t := &c.calls
 	t.spawned = false
 	for {
 		if t.slot != nil && t.head != nil && !t.head.ordinary() {
@@ -144,11 +155,9 @@ func (c *Conn) work() {
 		c.run(call)
 		t.mu.Lock()
 		t.doneLocked(call)
-	}
-	over := t.retires && t.retiredLocked()
-	t.mu.Unlock()
-	if over {
-		c.close(ErrShutdown, true)
+		if call.in.Free != nil && call.ordinary() {
+			call.in.Free()
+		}
 	}
 }
 
@@ -185,13 +194,11 @@ func (c *Conn) retire() {
 
 // release gives the call's place back while it waits for its client. It does so
 // once; the call goes on without one.
-func (c *Call) release() {
-	if c.in == nil || !c.ordinary() {
-		return
-	}
-	t := &c.conn.calls
+func (x *callCtx) release() {
+	t := &x.conn.calls
 	t.mu.Lock()
-	if c.released {
+	c := x.call
+	if c == nil || c.released || !c.ordinary() {
 		t.mu.Unlock()
 		return
 	}
@@ -199,5 +206,5 @@ func (c *Call) release() {
 	t.free++
 	t.held += c.in.Size + callCost
 	t.mu.Unlock()
-	c.conn.pump()
+	x.conn.pump()
 }

@@ -113,14 +113,6 @@ func (c *Conn) passTurn(seq uint32) {
 	}
 }
 
-// waits is called before something waits on behalf of the call that ctx comes
-// from.
-func (c *Call) waits() {
-	if c != nil && c.in != nil {
-		c.conn.passTurn(0)
-	}
-}
-
 // Turns says that the reader will call Turn before it waits for input: calls
 // that Start could start at once are left to it. pass has to make another
 // goroutine the reader; it is called at most once for each Turn, from any
@@ -160,9 +152,7 @@ func (p *Port) Turn() (mine bool) {
 		return true
 	}
 	seq := slot.seq.Load() // the slot may be taken again once the turn is given up
-	t.spawned = true
 	c.inTurn.Store(true)
-	t.mu.Unlock()
 
 	done := false
 	defer func() {
@@ -170,18 +160,21 @@ func (p *Port) Turn() (mine bool) {
 			c.passTurn(0)
 		}
 	}()
-	c.work()
+	c.workLocked()
 	done = true
 
-	t.mu.Lock()
 	if mine = t.slot == slot && slot.seq.Load() == seq; mine {
 		t.slot = nil
 		slot.conn.Store(nil)
 		c.inTurn.Store(false)
 	}
+	over := t.retires && t.retiredLocked()
 	t.mu.Unlock()
 	if c.unflushed.Load() && c.unflushed.Swap(false) {
 		c.flush()
+	}
+	if over {
+		c.close(ErrShutdown, true)
 	}
 	return mine
 }

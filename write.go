@@ -159,8 +159,7 @@ func (c *Conn) lostLocked() {
 // where nothing is in front of it. rec is not kept.
 func (c *Conn) send(rec []byte, key string, cl class) {
 	if c.shard.busy.Load() {
-		c.lined.Add(linedOne + int64(len(rec)))
-		c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
+		c.sendInLine(rec, key, cl)
 		return
 	}
 	q := &c.q
@@ -204,6 +203,14 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	default:
 		c.flushLocked()
 	}
+}
+
+// sendInLine puts one record behind what waits in the line.
+//
+//go:noinline
+func (c *Conn) sendInLine(rec []byte, key string, cl class) {
+	c.lined.Add(linedOne + int64(len(rec)))
+	c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
 }
 
 func (c *Conn) flush() {

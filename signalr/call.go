@@ -21,6 +21,17 @@ type call struct {
 	inline [96]byte // the bytes of most calls, so that they take one allocation
 }
 
+// calls are the objects of calls that have ended: a fresh one would be half of
+// what a call allocates.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// free gives k back. Its context is not part of it.
+func (k *call) free() {
+	free := k.Free
+	k.Call, k.state, k.conn, k.id, k.target, k.list = wire.Call{Free: free}, hubwire.Call{}, nil, nil, "", [2][]byte{}
+	calls.Put(k)
+}
+
 // callCost is what a call that waits takes beside its bytes.
 const callCost = 128
 
@@ -30,7 +41,8 @@ const maxUploads = 64
 
 // call starts a call. What it needs of the message is copied, once.
 func (c *conn) call(p *parser, size int) {
-	k := &call{conn: c}
+	k := calls.Get().(*call)
+	k.conn = c
 	buf := k.inline[:0]
 	if n := len(p.id) + len(p.args); n > len(k.inline) {
 		buf = make([]byte, 0, n)
@@ -54,6 +66,9 @@ func (c *conn) call(p *parser, size int) {
 	k.Stream = p.kind == streamInvocation
 	k.Headers = p.headers
 	k.Size = size + callCost + 24*max(0, len(list)-len(k.list))
+	if k.Free == nil {
+		k.Free = k.free // once for each object: it is an allocation
+	}
 	if len(p.id) > 0 {
 		if k.Stream {
 			k.ID = string(p.id)

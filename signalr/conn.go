@@ -94,6 +94,11 @@ func (c *conn) data(p []byte) {
 		}
 		return
 	}
+	c.more(p)
+}
+
+// more takes what comes behind a message that was not whole.
+func (c *conn) more(p []byte) {
 	c.part = appendBounded(c.part, p, c.mount.opts.MaxMessage)
 	rest := c.consume(c.part)
 	switch {

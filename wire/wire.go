@@ -186,6 +186,11 @@ type Call struct {
 	Headers map[string]string
 	// Size is how many bytes of input the call holds while it waits.
 	Size int
+	// Free, where it is not nil, is called when the hub has done with a call that
+	// is no stream and has no uploads: nothing of it, the memory of its arguments
+	// included, is referred to any more. It is not called for every call: those of
+	// a connection that has ended are left to the collector.
+	Free func()
 }
 
 // An OutCall is one call that a client makes of a hub.

@@ -117,10 +117,17 @@ func decodeString(src []byte, p *string) error {
 	case bytes.IndexByte(raw, '\\') < 0:
 		*p = string(raw[1 : len(raw)-1])
 	default:
-		var buf [256]byte
-		*p = string(appendUnescaped(buf[:0], raw[1:len(raw)-1]))
+		*p = unescaped(raw[1 : len(raw)-1])
 	}
 	return nil
+}
+
+// unescaped has a frame of its own, which most strings do not need.
+//
+//go:noinline
+func unescaped(raw []byte) string {
+	var buf [256]byte
+	return string(appendUnescaped(buf[:0], raw))
 }
 
 func decodeBool(src []byte, p *bool) error {

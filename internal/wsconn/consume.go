@@ -75,10 +75,16 @@ func (c *Conn) consume(h Handler, p []byte) (verdict, error) {
 			return v, err
 		}
 	}
+	return nothing, nil
+}
+
+// idle tells h that a read's bytes were taken. It is apart from consume, whose
+// frame would lie under the handlers that Idle runs.
+func (c *Conn) idle(h Handler) (verdict, error) {
 	if c.has(closing | aborted) {
 		return nothing, nil
 	}
-	if in.owes {
+	if c.in.owes {
 		c.answer(h)
 	}
 	if err := h.Idle(); err != nil {

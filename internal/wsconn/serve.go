@@ -86,6 +86,9 @@ func (c *Conn) Serve(h Handler) error {
 			continue // discarded until the end of input
 		}
 		v, err := c.consume(h, p)
+		if v == nothing {
+			v, err = c.idle(h)
+		}
 		if c.owner.Load() != owner {
 			return ErrPassed
 		}

@@ -14,22 +14,27 @@ import (
 // net.ErrClosed. It does not allocate, and costs little beside write(2).
 func (c *Conn) TryWrite(p []byte) (int, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
 	case c.has(sent | aborted | closed):
+		c.mu.Unlock()
 		return 0, errClosed
 	case c.fd < 0 || len(p) == 0:
+		c.mu.Unlock()
 		return 0, nil
 	}
 	n, err := rawconn.TryWrite(int(c.fd), p)
 	c.behind = n < len(p)
 	c.wroteLocked(p[:n])
 	c.overLocked()
+	c.mu.Unlock()
 	if err != nil {
-		return n, fmt.Errorf("wsconn: write: %w", err)
+		return n, errWrite(err)
 	}
 	return n, nil
 }
+
+//go:noinline
+func errWrite(err error) error { return fmt.Errorf("wsconn: write: %w", err) }
 
 var errClosed = fmt.Errorf("wsconn: write: %w", net.ErrClosed)
 
@@ -63,7 +68,7 @@ func (c *Conn) Write(p []byte) error {
 			c.halfClose()
 		}
 		if err != nil {
-			return fmt.Errorf("wsconn: write: %w", err)
+			return errWrite(err)
 		}
 	}
 	return nil
