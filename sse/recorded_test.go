@@ -55,7 +55,7 @@ func (c chunk) is(s string) bool {
 	return len(s) == c.length && hex.EncodeToString(sum[:]) == c.sum
 }
 
-type exchange struct {
+type recordedExchange struct {
 	Name, Request, ResponseHead string
 	Chunks                      []chunk
 	End, Connection             string
@@ -64,7 +64,7 @@ type exchange struct {
 }
 
 // header is the recorded head without what is Kestrel's.
-func (x exchange) header() (status string, h http.Header) {
+func (x recordedExchange) header() (status string, h http.Header) {
 	lines := strings.Split(strings.TrimSuffix(x.ResponseHead, "\r\n\r\n"), "\r\n")
 	h = http.Header{}
 	for _, l := range lines[1:] {
@@ -76,7 +76,7 @@ func (x exchange) header() (status string, h http.Header) {
 }
 
 // compare plays a recorded exchange.
-func (x exchange) compare(t *testing.T, h http.HandlerFunc) {
+func (x recordedExchange) compare(t *testing.T, h http.HandlerFunc) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		leave := -1
@@ -167,7 +167,7 @@ func failing(d time.Duration, err error, s ...string) iter.Seq2[sse.Event[string
 
 // TestRecordedCases: items as TypedResults.ServerSentEvents sends them.
 func TestRecordedCases(t *testing.T) {
-	r := load[struct{ Exchanges []exchange }](t, "server-cases.json")
+	r := load[struct{ Exchanges []recordedExchange }](t, "server-cases.json")
 	for _, x := range r.Exchanges {
 		t.Run(x.Name, func(t *testing.T) {
 			var in recordedInput
@@ -251,7 +251,7 @@ func TestRecordedHTTP1(t *testing.T) {
 	// Not the result's affair but the router's: who answers a HEAD or POST on a
 	// route for GET, and what an ordinary handler answers.
 	others := []string{"http-get-only-head", "http-get-only-post", "http-info"}
-	r := load[struct{ Exchanges []exchange }](t, "server-http1.json")
+	r := load[struct{ Exchanges []recordedExchange }](t, "server-http1.json")
 	played := map[string]bool{}
 	for _, x := range r.Exchanges {
 		if slices.Contains(others, x.Name) || strings.HasPrefix(x.Name, "cancel-") { // the latter: TestLeaving
@@ -341,7 +341,7 @@ func TestRecordedPayloads(t *testing.T) {
 		"bytes-typed":        serve(sse.Values("raw", func(yield func([]byte, error) bool) { _ = yield([]byte("abc"), nil) && yield([]byte("d\ne"), nil) })),
 		"bytes-item":         seq(typed("raw", []byte("AB"), "1", 0), typed("raw", []byte(nil), "", 0)),
 	}
-	r := load[struct{ Exchanges []exchange }](t, "server-payloads.json")
+	r := load[struct{ Exchanges []recordedExchange }](t, "server-payloads.json")
 	played := 0
 	for _, x := range r.Exchanges {
 		// The rest is about other JSON options and types that Go does not have.
