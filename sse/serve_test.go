@@ -244,7 +244,9 @@ func TestSilence(t *testing.T) {
 	both(t, func(t *testing.T, v int) {
 		s := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_ = sse.ServeWith(w, r, &sse.Options{Heartbeat: -1, WriteTimeout: time.Second}, paced(r.Context(), time.Hour, "a", "b"))
-		}), func(s *http.Server) { s.WriteTimeout, s.ReadTimeout, s.IdleTimeout = time.Second, time.Second, time.Second })
+		}), func(s *http.Server) {
+			s.WriteTimeout, s.ReadTimeout, s.IdleTimeout = time.Second, time.Second, time.Second
+		})
 		l := linesOf(t, get(t, s.client(t, v), "/").Body)
 		l.want("data: a\n\ndata: b\n\n")
 		l.wantEnd(true)
