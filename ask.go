@@ -133,7 +133,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 		return err
 	}
 	s.buf = buf
-	a, err := c.startAsk(id, nil)
+	a, err := c.startAsk(id, nil, nil)
 	if err != nil {
 		s.free()
 		return err
@@ -179,7 +179,7 @@ func (p withHeaders) AppendEvent(dst []byte, name, callID string, args [][]byte)
 }
 
 // startAsk registers a question, or says that the connection has ended.
-func (c *Conn) startAsk(id string, then func(*ask)) (*ask, error) {
+func (c *Conn) startAsk(id string, then func(*ask), begun func(*ask)) (*ask, error) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	if c.ended {
@@ -190,7 +190,17 @@ func (c *Conn) startAsk(id string, then func(*ask)) (*ask, error) {
 	}
 	a := c.hub.asks.add(id, c, then)
 	c.asks[id] = a
+	if begun != nil {
+		begun(a)
+	}
 	return a, nil
+}
+
+// askCount is how many questions wait for the connection.
+func (c *Conn) askCount() int {
+	c.state.Lock()
+	defer c.state.Unlock()
+	return len(c.asks)
 }
 
 func (c *Conn) endAsk(id string) {

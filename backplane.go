@@ -74,6 +74,7 @@ const (
 	MessageLeave                         // Conn leaves Group; likewise
 	MessageAck                           // the acknowledgement of ID
 	MessageForget                        // nobody waits for the answer to ID any more
+	MessageKick                          // connections end, but for Except; Error says why
 )
 
 // A Blob is an encoded event, or an encoded answer, in one protocol.
@@ -95,6 +96,8 @@ type Message struct {
 	Error  string   // answer: the client's error
 	Failed bool     // answer: Error is set, though it may be empty
 	Gone   bool     // answer: the connection ended before it answered
+	// Reconnect, of a kick: the clients may come back.
+	Reconnect bool
 }
 
 const messageVersion = 1
@@ -108,6 +111,9 @@ func (m *Message) Append(dst []byte) []byte {
 	}
 	if m.Gone {
 		flags |= 2
+	}
+	if m.Reconnect {
+		flags |= 4
 	}
 	dst = append(dst, messageVersion, byte(m.Kind), flags)
 	for _, s := range [...]string{m.ID, m.Node, m.Conn, m.Group, m.Error} {
@@ -137,8 +143,8 @@ func ParseMessage(src []byte) (*Message, error) {
 	if src[0] != messageVersion {
 		return nil, fmt.Errorf("hubwire: backplane message of version %d", src[0])
 	}
-	m := &Message{Kind: MessageKind(src[1]), Failed: src[2]&1 != 0, Gone: src[2]&2 != 0}
-	if m.Kind < MessageEvent || m.Kind > MessageForget {
+	m := &Message{Kind: MessageKind(src[1]), Failed: src[2]&1 != 0, Gone: src[2]&2 != 0, Reconnect: src[2]&4 != 0}
+	if m.Kind < MessageEvent || m.Kind > MessageKick {
 		return nil, fmt.Errorf("hubwire: backplane message of kind %d", src[1])
 	}
 	r := textReader{src: src[3:]}

@@ -7,6 +7,7 @@ require github.com/go-jose/go-jose/v4 v4.1.9
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/klauspost/compress v1.20.4
+	github.com/redis/rueidis v1.0.79
 	golang.org/x/net v0.60.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1
 	google.golang.org/grpc v1.85.0

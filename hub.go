@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hubwire/hubwire/wire"
 )
@@ -268,6 +269,9 @@ func (h *Hub) enter(ctx context.Context, c *Conn) error {
 	if c.once {
 		return nil
 	}
+	if r := h.remote; r != nil && r.down() && !r.local() {
+		return r.awaitUp(ctx, time.Time{}) // at once: the client may come back
+	}
 	if err := h.subscribe(ctx, toConn, c.id); err != nil {
 		return err
 	}
@@ -443,6 +447,11 @@ func (h *Hub) deliver(ctx context.Context, kind targetKind, names, except []stri
 	if h.remote != nil {
 		return h.remote.deliver(ctx, kind, names, except, m)
 	}
+	return h.deliverHere(ctx, kind, names, except, m)
+}
+
+// deliverHere sends to the connections of this node.
+func (h *Hub) deliverHere(ctx context.Context, kind targetKind, names, except []string, m *message) error {
 	ev, err := h.encode(m)
 	if err != nil {
 		return err

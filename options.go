@@ -60,6 +60,9 @@ type Options struct {
 	// Backplane joins hubs of the same name on many nodes. Defaults to none.
 	Backplane Backplane
 
+	// Outage says what happens while the backplane cannot be reached.
+	Outage Outage
+
 	// Logger gets the hub's log: errors of handlers at level Error, refused and
 	// lost connections at Info, the rest at Debug. Keys: hub, conn, call, err.
 	// Defaults to slog.Default().
@@ -130,6 +133,9 @@ func (o *Options) withDefaults() Options {
 	if d.Queue.Stall == 0 {
 		d.Queue.Stall = 10 * time.Second
 	}
+	if d.Outage.Wait == 0 {
+		d.Outage.Wait = 5 * time.Second
+	}
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
@@ -167,7 +173,7 @@ func (o *Options) check() []string {
 //	events        sends, by kind of target (all, group, user, conn)
 //	queued_bytes  +n and -n: what waits for connections that are behind
 //	drops         events dropped, by reason (full, latest)
-//	closes        connections that the hub ended, by reason (slow, shutdown, abort)
+//	closes        connections that the hub ended, by reason (slow, shutdown, abort, kick)
 //	refused       connections refused, by reason (full, connect, closed; by a wire: origin, host)
 type Metrics interface {
 	Add(name, label string, n int64)

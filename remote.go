@@ -5,13 +5,17 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hubwire/hubwire/wire"
 )
@@ -29,23 +33,28 @@ type remote struct {
 	h    *Hub
 	bp   Backplane
 	node string
-	ids  atomic.Uint64
+	ids  atomic.Uint32
 	jobs sync.WaitGroup // goroutines that subscribe and unsubscribe, or answer
 
 	startMu sync.Mutex // guards the following
 	started bool
-	listens bool // to all and to this node
+	listens bool      // to all and to this node
+	tried   time.Time // when starting failed last
+	failed  error     // with what
 
 	mu     sync.Mutex // guards the following
 	closed bool
 	subs   map[Address]*subscription
 	echoes map[Address][]*echo
 	acks   map[string]chan struct{}
+	health Health
+	back   chan struct{} // closed when the outage ends; nil while there is none
 }
 
 type echo struct {
 	m    *Message
 	done chan struct{}
+	lost bool // set before done is closed: it may have been lost
 }
 
 // A subscription is wanted or not; one goroutine at a time brings what is in
@@ -57,17 +66,27 @@ type subscription struct {
 }
 
 func newRemote(h *Hub) *remote {
-	var id [12]byte
-	rand.Read(id[:])
 	return &remote{
-		h: h, bp: h.opts.Backplane, node: base64.RawURLEncoding.EncodeToString(id[:]),
+		h: h, bp: h.opts.Backplane, node: newNode(), health: Health{Up: true},
 		subs: map[Address]*subscription{}, echoes: map[Address][]*echo{}, acks: map[string]chan struct{}{},
 	}
+}
+
+// newNode names a node as ASP.NET Core does: the machine, and 128 random bits.
+func newNode() string {
+	var id [16]byte
+	rand.Read(id[:])
+	host, err := os.Hostname()
+	if err != nil || len(host) > 255 || !utf8.ValidString(host) {
+		host = "host"
+	}
+	return host + "_" + hex.EncodeToString(id[:])
 }
 
 // start starts the backplane and listens to what every node does, on first need;
 // after an error the next need tries again what is left to do.
 func (r *remote) start(ctx context.Context) error {
+	began := time.Now()
 	r.startMu.Lock()
 	defer r.startMu.Unlock()
 	if r.listens {
@@ -80,10 +99,18 @@ func (r *remote) start(ctx context.Context) error {
 		return ErrClosed
 	}
 	if !r.started {
-		if err := r.bp.Start(ctx, r.h.opts.Name, r); err != nil {
-			return fmt.Errorf("hubwire: backplane: start: %w", err)
+		if r.failed != nil && r.tried.After(began) {
+			return r.failed // of the attempt that we have waited for
 		}
-		r.started = true
+		err := r.bp.Start(ctx, r.h.opts.Name, r)
+		if err != nil {
+			err = fmt.Errorf("%w: start: %w", ErrDown, err)
+			if ctx.Err() == nil {
+				r.failed, r.tried = err, time.Now()
+			}
+			return err
+		}
+		r.started, r.failed = true, nil
 	}
 	for _, a := range []Address{r.address(AddressAll, ""), r.address(AddressNode, r.node)} {
 		if err := r.subscribe(ctx, a); err != nil {
@@ -104,6 +131,9 @@ var addressKinds = [...]AddressKind{toAll: AddressAll, toGroup: AddressGroup, to
 func (r *remote) deliver(ctx context.Context, kind targetKind, names, except []string, m *message) error {
 	if err := r.start(ctx); err != nil {
 		return err
+	}
+	if kind != toConn && r.local() {
+		return r.h.deliverHere(ctx, kind, names, except, m)
 	}
 	msg, err := r.message(m, "")
 	if err != nil {
@@ -148,7 +178,7 @@ func (r *remote) publish(ctx context.Context, to Address, m *Message) error {
 		r.echoes[to] = append(r.echoes[to], e)
 	}
 	r.mu.Unlock()
-	err := r.bp.Publish(ctx, to, m)
+	err := r.send(ctx, to, m)
 	if errors.Is(err, ErrNoReceiver) {
 		err = nil
 	}
@@ -160,6 +190,9 @@ func (r *remote) publish(ctx context.Context, to Address, m *Message) error {
 		defer timer.Stop()
 		select {
 		case <-e.done:
+			if e.lost {
+				return ErrUnconfirmed
+			}
 			return nil
 		case <-ctx.Done():
 			err = fmt.Errorf("%w: %w", ErrUnconfirmed, ctx.Err())
@@ -211,6 +244,10 @@ func (r *remote) Message(from Address, m *Message) {
 		}
 	case MessageJoin, MessageLeave:
 		r.move(m)
+	case MessageKick:
+		if kind := slices.Index(addressKinds[:], from.Kind); kind >= 0 {
+			r.h.kickHere(targetKind(kind), from.Name, m)
+		}
 	case MessageAck:
 		r.mu.Lock()
 		if done := r.acks[m.ID]; done != nil {
@@ -271,21 +308,15 @@ func (r *remote) put(from Address, m *Message) {
 	}
 }
 
-// Gap implements Inbox.
-func (r *remote) Gap(addrs ...Address) {
-	r.h.count("drops", "gap", 1)
-	r.h.log.Error("hubwire: the backplane may have lost events", "hub", r.h.opts.Name, "addresses", len(addrs))
-}
+// id is the id of a change of groups: ASP.NET Core has room for 31 bits.
+func (r *remote) id() string { return strconv.Itoa(int(r.ids.Add(1) & math.MaxInt32)) }
 
-// State implements Inbox.
-func (r *remote) State(up bool, err error) {
-	if up {
-		r.h.log.Info("hubwire: the backplane is up", "hub", r.h.opts.Name)
-		return
-	}
-	r.h.log.Error("hubwire: the backplane is down", "hub", r.h.opts.Name, "err", err)
+// askID is the id of a question, which no other node has: 22 characters, as in
+// ASP.NET Core.
+func askID() string {
+	var id [16]byte
+	rand.Read(id[:])
+	return base64.RawStdEncoding.EncodeToString(id[:])
 }
-
-func (r *remote) id() string { return r.node + "." + strconv.FormatUint(r.ids.Add(1), 10) }
 
 var _ Inbox = (*remote)(nil)

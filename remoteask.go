@@ -19,7 +19,7 @@ func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in,
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	id := r.id()
+	id := askID()
 	msg, err := r.message(&message{name: name, lay: lay, v: in}, id)
 	if err != nil {
 		return err
@@ -30,7 +30,12 @@ func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in,
 	}
 	a := h.asks.add(id, nil, nil)
 	defer h.asks.remove(id)
-	if err := r.bp.Publish(ctx, r.address(AddressConn, conn), msg); err != nil {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, askWait, errAskWait)
+		defer cancel()
+	}
+	if err := r.send(ctx, r.address(AddressConn, conn), msg); err != nil {
 		if errors.Is(err, ErrNoReceiver) {
 			return errUnknown(conn)
 		}
@@ -46,9 +51,23 @@ func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in,
 		r.job(func(ctx context.Context) {
 			_ = r.bp.Publish(ctx, r.address(AddressConn, conn), &Message{Kind: MessageForget, ID: id})
 		})
+		if err := context.Cause(ctx); err == errAskWait {
+			return err
+		}
 		return ctx.Err()
 	}
 }
+
+// askWait is how long a question to a connection of another node waits where its
+// context has no end: that node may have died. heldAsks is how many questions of
+// other nodes one connection may have, each for heldAsk at most.
+const (
+	askWait  = 2 * time.Minute
+	heldAsk  = 10 * time.Minute
+	heldAsks = 1000
+)
+
+var errAskWait = Errorf(CodeDeadlineExceeded, "hubwire: the connection's node did not answer in time")
 
 var errGone = errors.New("hubwire: the connection ended before it answered")
 
@@ -69,7 +88,17 @@ func (r *remote) question(conn string, m *Message) {
 		return
 	}
 	node, id := m.Node, m.ID
+	if r.h.asks.get(id) != nil {
+		r.respond(node, &Message{Kind: MessageAnswer, ID: id, Failed: true, Error: "ID collision occurred when using client results. This is likely a bug in SignalR."})
+		return
+	}
+	if c.askCount() >= heldAsks {
+		r.respond(node, &Message{Kind: MessageAnswer, ID: id, Failed: true, Error: "too many questions wait for the connection's answer"})
+		return
+	}
+	var timer *time.Timer
 	_, err := c.startAsk(id, func(a *ask) {
+		timer.Stop()
 		out := &Message{Kind: MessageAnswer, ID: id}
 		e, public := errors.AsType[*Error](a.err)
 		switch {
@@ -82,7 +111,7 @@ func (r *remote) question(conn string, m *Message) {
 		}
 		c.endAsk(id)
 		r.respond(node, out)
-	})
+	}, func(a *ask) { timer = time.AfterFunc(heldAsk, func() { a.fail(errAskWait) }) })
 	if err != nil {
 		r.respond(node, &Message{Kind: MessageAnswer, ID: id, Gone: true})
 		return
@@ -177,7 +206,7 @@ func (r *remote) request(ctx context.Context, conn string, m *Message) error {
 		delete(r.acks, m.ID)
 		r.mu.Unlock()
 	}()
-	if err := r.bp.Publish(ctx, r.address(AddressConn, conn), m); err != nil {
+	if err := r.send(ctx, r.address(AddressConn, conn), m); err != nil {
 		if errors.Is(err, ErrNoReceiver) {
 			return nil // an unknown connection
 		}

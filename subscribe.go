@@ -33,6 +33,13 @@ func (h *Hub) unsubscribe(kind targetKind, names ...string) {
 }
 
 func (r *remote) subscribe(ctx context.Context, a Address) error {
+	if r.local() {
+		r.want(a, func() bool { return true }) // settled when the outage is over
+		return nil
+	}
+	if err := r.awaitUp(ctx, r.patience()); err != nil {
+		return err
+	}
 	changed := r.want(a, func() bool { return true })
 	for {
 		select {
@@ -84,11 +91,24 @@ func (r *remote) want(a Address, wanted func() bool) <-chan struct{} {
 	if s.want == s.have {
 		return closedChan
 	}
+	return r.beginLocked(a, s)
+}
+
+func (r *remote) beginLocked(a Address, s *subscription) <-chan struct{} {
 	s.busy, s.changed = true, make(chan struct{})
 	changed := s.changed
 	r.jobs.Add(1)
 	go r.settle(a, s) // ends when what is there is what is wanted; Shutdown waits
 	return changed
+}
+
+// settleLocked begins what an outage has kept from being done.
+func (r *remote) settleLocked() {
+	for a, s := range r.subs {
+		if !r.closed && !s.busy && s.want != s.have {
+			r.beginLocked(a, s)
+		}
+	}
 }
 
 func (r *remote) settle(a Address, s *subscription) {

@@ -167,32 +167,42 @@ func testEverybody(t *testing.T, join joinFunc) {
 	}
 }
 
-// Messages of all kinds arrive as they were sent, whatever is in them.
+// Messages of all kinds arrive as they were sent, whatever is in them, at the
+// addresses that they are for.
 func testKinds(t *testing.T, join joinFunc) {
 	nodes := join(t, 2)
 	ins := startAll(t, nodes)
-	a := hubwire.Address{Hub: testHub, Kind: hubwire.AddressNode, Name: "n"}
-	must(t, nodes[1].Subscribe(t.Context(), a))
+	address := func(kind hubwire.AddressKind, name string) hubwire.Address {
+		return hubwire.Address{Hub: testHub, Kind: kind, Name: name}
+	}
+	group, conn, node := groupAddress("g"), address(hubwire.AddressConn, "c"), address(hubwire.AddressNode, "n")
+	must(t, nodes[1].Subscribe(t.Context(), group, conn, node, address(hubwire.AddressAll, "")))
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
 	}
-	for _, m := range []*hubwire.Message{
-		event("x"),
-		{Kind: hubwire.MessageEvent, Blobs: []hubwire.Blob{{Protocol: "p", Bytes: every}, {Protocol: "q", Bytes: bytes.Repeat([]byte{0}, 100<<10)}}, Except: []string{"a", "b"}},
-		{Kind: hubwire.MessageEvent, Blobs: []hubwire.Blob{{Protocol: "p", Bytes: []byte("?")}}, ID: "1", Node: "n"},
-		{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "p", Bytes: []byte("!")}}},
-		{Kind: hubwire.MessageAnswer, ID: "1", Failed: true, Error: "no — \x00"},
-		{Kind: hubwire.MessageAnswer, ID: "1", Gone: true},
-		{Kind: hubwire.MessageJoin, ID: "2", Node: "n", Conn: "c", Group: "g"},
-		{Kind: hubwire.MessageLeave, ID: "3", Node: "n", Conn: "c", Group: ""},
-		{Kind: hubwire.MessageAck, ID: "3"},
-		{Kind: hubwire.MessageForget, ID: "1"},
+	for _, test := range []struct {
+		to hubwire.Address
+		m  *hubwire.Message
+	}{
+		{group, event("x")},
+		{group, &hubwire.Message{Kind: hubwire.MessageEvent, Blobs: []hubwire.Blob{{Protocol: "p", Bytes: every}, {Protocol: "q", Bytes: bytes.Repeat([]byte{0}, 100<<10)}}, Except: []string{"a", "b"}}},
+		{conn, &hubwire.Message{Kind: hubwire.MessageEvent, Blobs: []hubwire.Blob{{Protocol: "json", Bytes: []byte("?")}, {Protocol: "messagepack", Bytes: []byte("!")}}, ID: "1", Node: "n"}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "json", Bytes: []byte(`[1, "x"]`)}}}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "messagepack", Bytes: []byte{0x92, 1, 0xc0}}}}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1"}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Failed: true, Error: "no \u2014 \x00"}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Failed: true}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Gone: true}},
+		{conn, &hubwire.Message{Kind: hubwire.MessageJoin, ID: "2", Node: "n", Conn: "c", Group: "g"}},
+		{conn, &hubwire.Message{Kind: hubwire.MessageLeave, ID: "3", Node: "n", Conn: "c", Group: ""}},
+		{node, &hubwire.Message{Kind: hubwire.MessageAck, ID: "3"}},
+		{group, &hubwire.Message{Kind: hubwire.MessageKick, Error: "out", Reconnect: true, Except: []string{"a"}}},
 	} {
-		publish(t, nodes[0], a, m)
-		got := ins[1].take(t, 1)[0].m
-		if !reflect.DeepEqual(got, m) {
-			t.Errorf("got %+v, want %+v", got, m)
+		publish(t, nodes[0], test.to, test.m)
+		got := ins[1].take(t, 1)[0]
+		if !reflect.DeepEqual(got.m, test.m) || got.from != test.to {
+			t.Errorf("got %+v from %v, want %+v", got.m, got.from, test.m)
 		}
 	}
 }
@@ -297,7 +307,11 @@ func testAddresses(t *testing.T, join joinFunc) {
 		must(t, nodes[1].Subscribe(t.Context(), a))
 	}
 	for i, a := range all {
-		publish(t, nodes[0], a, event(fmt.Sprint(i)))
+		m := event(fmt.Sprint(i))
+		if a.Kind == hubwire.AddressNode { // what a node gets is answers
+			m = &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "json", Bytes: []byte(fmt.Sprint(i))}}}
+		}
+		publish(t, nodes[0], a, m)
 		if d := ins[1].take(t, 1)[0]; d.from != a || text(d) != fmt.Sprint(i) {
 			t.Errorf("from %+v, want %+v", d.from, a)
 		}

@@ -102,6 +102,9 @@ func debianPackages() (missing []string) {
 		}
 		return false
 	}
+	if !has("redis-server") {
+		missing = append(missing, "redis-server")
+	}
 	if os.Getenv("CHROMIUM") == "" && !has("chromium", "chromium-browser", "google-chrome") {
 		missing = append(missing, "chromium")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -73,7 +74,12 @@ func vet(ctx context.Context, r *result) {
 
 func unit(ctx context.Context, r *result) { goTest(ctx, r, ".", "./...") }
 
-func race(ctx context.Context, r *result) { goTest(ctx, r, ".", "-race", "./...") }
+func race(ctx context.Context, r *result) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		apt(ctx, []string{"redis-server"}) // the tests of backplane/redis start their own
+	}
+	goTest(ctx, r, ".", "-race", "./...")
+}
 
 // fuzz fuzzes each target for a few seconds. Its findings are written into
 // testdata, where the next run of the unit tests meets them.
