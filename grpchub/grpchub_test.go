@@ -1,10 +1,14 @@
 package grpchub_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -472,6 +477,58 @@ func TestPublisher(t *testing.T) {
 		if _, err := pub.Publish(ctx, bad); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Over gRPC-Web with JSON the frames are JSON.
+func TestJSONStream(t *testing.T) {
+	h := newHub(nil)
+	rpc := grpcwire.New(nil)
+	grpchub.Mount(rpc, hubs(h), &grpchub.Options{Join: func(context.Context, *hubwire.Conn, string) error { return nil }})
+	srv := httptest.NewServer(rpc)
+	defer srv.Close()
+	defer h.Shutdown(context.Background())
+	body := grpcwire.AppendFrame(nil, []byte(`{"hello":{"hub":"chat"},"groups":["room"]}`))
+	res, err := http.Post(srv.URL+"/hubwire.v1.Hub/Subscribe", "application/grpc-web+json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	next := func() *hubpb.ServerFrame {
+		m := new(hubpb.ServerFrame)
+		t.Helper()
+		var prefix [5]byte
+		if _, err := io.ReadFull(res.Body, prefix[:]); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, binary.BigEndian.Uint32(prefix[1:]))
+		if _, err := io.ReadFull(res.Body, b); err != nil {
+			t.Fatal(err)
+		}
+		if prefix[0] != 0 {
+			t.Fatalf("the end: %s", b)
+		}
+		if err := protojson.Unmarshal(b, m); err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		return m
+	}
+	if m := next(); m.GetWelcome().GetConnectionId() == "" {
+		t.Errorf("got %v", m)
+	}
+	if err := said.Send(t.Context(), h.Group("room"), note{Who: "a", Text: "ä"}); err != nil {
+		t.Fatal(err)
+	}
+	if m := next(); string(m.GetInvocation().GetArgs()[1]) != `"ä"` {
+		t.Errorf("got %v", m)
+	}
+	go func() { _ = h.Shutdown(context.Background()) }() // ends with the stream
+	if m := next(); !m.GetClose().GetReconnect() {
+		t.Errorf("got %v", m)
+	}
+	rest, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(rest), "grpc-status: 14\r\n") {
+		t.Errorf("%q, %v", rest, err)
 	}
 }
 

@@ -69,7 +69,10 @@ func NewMapping(mappers ...Mapper) *Mapping {
 
 // A mapped is the framing of a Mapping: what events of JSON connections become.
 // The hub frames a run of events once for all who watch.
-type mapped struct{ m *Mapping }
+type mapped struct {
+	m   *Mapping
+	log *slog.Logger
+}
 
 func (mapped) Protocol() wire.Protocol { return watched }
 
@@ -98,11 +101,11 @@ func (f mapped) one(dst []byte, h hubwire.ClientHandler, args [][]byte) (out []b
 	defer func() {
 		if v := recover(); v != nil {
 			out = dst
-			slog.Error("grpchub: a mapper panics", "event", h.Name(), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+			f.log.Error("grpchub: a mapper panics", "event", h.Name(), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
 		}
 	}()
 	if _, err := h.Serve(context.WithValue(context.Background(), mappedKey{}, &made), wire.Values{Codec: jsonCodec, List: args}); err != nil {
-		slog.Error("grpchub: an event cannot be mapped", "event", h.Name(), "err", err)
+		f.log.Error("grpchub: an event cannot be mapped", "event", h.Name(), "err", err)
 		return dst
 	}
 	return append(dst, made...)
@@ -111,15 +114,15 @@ func (f mapped) one(dst []byte, h hubwire.ClientHandler, args [][]byte) (out []b
 // A watcher is the link of a call that watches.
 type watcher struct {
 	grpcwire.Raw
-	m    *Mapping
-	done chan struct{}
+	framing mapped
+	done    chan struct{}
 
 	mu     sync.Mutex // guards the following
 	closed bool
 	err    error
 }
 
-func (w *watcher) Framing() wire.Framing { return mapped{w.m} }
+func (w *watcher) Framing() wire.Framing { return w.framing }
 
 // Close implements wire.Link.
 func (w *watcher) Close(reason error, reconnect bool) {
@@ -159,7 +162,7 @@ func (m *Mapping) Watch(ctx context.Context, hub *hubwire.Hub, groups ...string)
 	if err != nil {
 		return err
 	}
-	w := &watcher{Raw: raw, m: m, done: make(chan struct{})}
+	w := &watcher{Raw: raw, framing: mapped{m, hub.Options().Logger}, done: make(chan struct{})}
 	r := st.Request()
 	port, err := hub.Open(ctx, w, random(), hubwire.UserFrom(ctx), &hubwire.Request{Wire: "grpc", Transport: "Watch", Protocol: "protobuf", Remote: r.RemoteAddr})
 	if err != nil {

@@ -676,6 +676,29 @@ func TestSendAfterTheEnd(t *testing.T) {
 	}
 }
 
+type counts struct {
+	mu sync.Mutex
+	n  map[string]int64
+}
+
+func (c *counts) Add(name, label string, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[name+" "+label] += n
+}
+
+func TestMetrics(t *testing.T) {
+	m := &counts{n: map[string]int64{}}
+	h := handler(&grpcwire.Options{Metrics: m}, failing("/t.E/Fails", &grpcwire.Status{Code: 5}))
+	call(h, "/t.T/Unary", text("a"))
+	call(h, "/t.T/Unary", text("a"))
+	call(h, "/t.E/Fails", text("a"))
+	call(h, "/t.E/Nope", nil)
+	if got := fmt.Sprint(m.n); got != "map[grpc.server.call.ended 0:2 grpc.server.call.ended 12:1 grpc.server.call.ended 5:1 grpc.server.call.started /t.E/Fails:1 grpc.server.call.started /t.T/Unary:2 grpc.server.streams :0]" {
+		t.Error(got)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for name, make := range map[string]func(){
 		"options": func() { grpcwire.New(&grpcwire.Options{MaxMessage: -1}) },

@@ -106,9 +106,9 @@ func freeMessage(b *[]byte) {
 // firstPart is how much of a message is believed to come before it has.
 const firstPart = 64 << 10
 
-// next reads the payload of the next frame into *dst. io.EOF is the end of the
-// request.
-func (s *Stream) next(dst *[]byte) ([]byte, error) {
+// next reads the payload of the next frame into a buffer that it borrows where
+// *into is nil. io.EOF is the end of the request.
+func (s *Stream) next(into **[]byte) ([]byte, error) {
 	s.reading.Store(true)
 	defer s.reading.Store(false)
 	switch {
@@ -134,6 +134,10 @@ func (s *Stream) next(dst *[]byte) ([]byte, error) {
 		}
 		return nil, fail(13, "Request sent 'identity' grpc-encoding value with compressed message.")
 	}
+	if *into == nil {
+		*into = messages.Get().(*[]byte)
+	}
+	dst := *into
 	b := (*dst)[:0]
 	for int64(len(b)) < size {
 		// What is declared may never come: grow by what has.

@@ -152,9 +152,13 @@ func (s *Stream) Cut(st *Status) { s.cancel(st) }
 
 // Recv receives the next message. io.EOF is the end of a stream of requests.
 func (s *Stream) Recv(m proto.Message) error {
-	b := messages.Get().(*[]byte)
-	defer freeMessage(b)
-	p, err := s.next(b)
+	var b *[]byte // borrowed once something comes: an idle stream holds none
+	defer func() {
+		if b != nil {
+			freeMessage(b)
+		}
+	}()
+	p, err := s.next(&b)
 	if err != nil {
 		if err == io.EOF && !s.m.ClientStreams && !s.got {
 			return errNoMessage
@@ -166,7 +170,7 @@ func (s *Stream) Recv(m proto.Message) error {
 		return fail(13, "The request message cannot be decoded.")
 	}
 	if !s.m.ClientStreams {
-		switch _, err := s.next(b); {
+		switch _, err := s.next(&b); {
 		case err == nil || err == errIncomplete:
 			return errMoreThanOne
 		case err != io.EOF:

@@ -28,6 +28,7 @@ type writer struct {
 	err      error      // of the last write; nothing more is taken
 	closed   bool       // the handler has returned
 	flushing bool       // the flusher runs
+	bursts   bool       // the last buffers were large
 	room     *sync.Cond // where Raw.Write waits; nil where nobody ever has
 
 	flusher sync.WaitGroup
@@ -45,17 +46,40 @@ func (o *writer) takeLocked() error {
 		return errOver
 	}
 	if o.buf == nil {
-		o.buf = outs.Get().([]byte)
+		if o.bursts {
+			o.buf, _ = bigOuts.Get().([]byte)
+		}
+		if o.buf == nil {
+			o.buf = outs.Get().(*[smallOut]byte)[:0]
+		}
 	}
 	return nil
 }
 
-var outs = sync.Pool{New: func() any { return make([]byte, 0, 4<<10) }}
+// smallOut is the buffer of a stream that sends now and then; one that sends
+// much grows beyond it.
+const smallOut = 4 << 10
+
+var (
+	outs    = sync.Pool{New: func() any { return new([smallOut]byte) }}
+	bigOuts sync.Pool // of []byte
+)
 
 func freeOut(b []byte) {
-	if b != nil && cap(b) <= keptOut {
-		outs.Put(b[:0]) //nolint:staticcheck // a header of three words for each burst, not for each message
+	switch {
+	case cap(b) == smallOut:
+		outs.Put((*[smallOut]byte)(b[:smallOut]))
+	case b != nil && cap(b) <= keptOut:
+		bigOuts.Put(b[:0]) // an allocation of three words for each burst, not for each message
 	}
+}
+
+// restLocked gives the buffers back: nothing waits.
+func (o *writer) restLocked() {
+	o.bursts = cap(o.buf) > smallOut || cap(o.spare) > smallOut
+	freeOut(o.buf)
+	freeOut(o.spare)
+	o.buf, o.spare = nil, nil
 }
 
 // Send sends one message. It may wait for a client that does not read, and has
@@ -175,9 +199,7 @@ func (s *Stream) flush() {
 		o.mu.Lock()
 		if err != nil || len(o.buf) == 0 {
 			o.flushing = false
-			freeOut(o.buf)
-			freeOut(o.spare)
-			o.buf, o.spare = nil, nil
+			o.restLocked()
 			o.mu.Unlock()
 			return
 		}
@@ -207,6 +229,9 @@ func (s *Stream) drain() error {
 	defer o.mu.Unlock()
 	if cap(b) <= keptOut && o.spare == nil {
 		o.spare = b[:0]
+	}
+	if !o.flushing && len(o.buf) == 0 {
+		o.restLocked() // an idle stream holds no buffer
 	}
 	if err != nil {
 		o.err = errCanceled

@@ -198,8 +198,41 @@ func run(rounds int, only string, check bool) error {
 			fmt.Println("\n" + v)
 		}
 	}
+	if only == "" || strings.Contains(only, "idle") {
+		if err := idle(targets); err != nil {
+			return err
+		}
+	}
 	if check && missed > 0 {
 		return fmt.Errorf("grpcbench: %d targets are missed by more than a quarter", missed)
+	}
+	return nil
+}
+
+// idle measures streams that do nothing.
+func idle(targets []*target) error {
+	const streams = 4000
+	fmt.Printf("\n#### An idle bidirectional stream, of %d over %d connections\n\n| | goroutines | heap, KiB | stacks, KiB |\n| --- | --- | --- | --- |\n", streams, fanoutConns)
+	for _, t := range targets {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		before, err := streamspb.NewStreamsClient(t.conns[0]).Unary(ctx, &streamspb.Request{Tag: "memory"})
+		for i := 0; i < streams && err == nil; i++ {
+			var s streamspb.Streams_BidiClient
+			if s, err = streamspb.NewStreamsClient(t.conns[i%fanoutConns]).Bidi(ctx); err == nil {
+				if err = s.Send(&streamspb.Request{}); err == nil {
+					_, err = s.Recv()
+				}
+			}
+		}
+		var after *streamspb.Response
+		if err == nil {
+			after, err = streamspb.NewStreamsClient(t.conns[0]).Unary(ctx, &streamspb.Request{Tag: "memory"})
+		}
+		cancel()
+		if err != nil {
+			return fmt.Errorf("grpcbench: idle at %s: %w", t.name, err)
+		}
+		fmt.Printf("| %s | %.2f | %.1f | %.1f |\n", t.name, float64(after.Seq-before.Seq)/streams, float64(after.Received-before.Received)/streams/1024, float64(after.ReceivedBytes-before.ReceivedBytes)/streams/1024)
 	}
 	return nil
 }

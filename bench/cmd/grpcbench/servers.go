@@ -77,10 +77,21 @@ func stats() *streamspb.Response {
 	return &streamspb.Response{Received: u.Utime.Nano() + u.Stime.Nano(), ReceivedBytes: int64(m.Mallocs)}
 }
 
+// memory is what is held after a collection: goroutines, heap and stacks.
+func memory() *streamspb.Response {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return &streamspb.Response{Seq: int32(runtime.NumGoroutine()), Received: int64(m.HeapAlloc), ReceivedBytes: int64(m.StackInuse)}
+}
+
 func (s *service) Unary(_ context.Context, r *streamspb.Request) (*streamspb.Response, error) {
 	switch r.Tag {
 	case "stats":
 		return stats(), nil
+	case "memory":
+		return memory(), nil
 	case "burst":
 		for i := range r.Count {
 			m := &streamspb.Response{Seq: i, Payload: make([]byte, r.PayloadSize)}
