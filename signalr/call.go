@@ -158,8 +158,6 @@ func (k *call) failure(err error) string {
 // quieter notes that a call has been answered.
 func (c *conn) quieter() {
 	if c.running.Add(-1) == 0 {
-		if settled := c.settled.Swap(nil); settled != nil {
-			close(*settled)
-		}
+		c.wakes()
 	}
 }

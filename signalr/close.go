@@ -83,16 +83,35 @@ func (c *conn) settle() {
 	if c.running.Load() == 0 {
 		return
 	}
-	settled := make(chan struct{})
-	c.settled.Store(&settled)
-	if c.running.Load() == 0 {
+	c.await(settleTime, func() bool { return c.running.Load() == 0 })
+}
+
+// await waits until over reports true, after each wakes; at most d. Only the
+// goroutine that ends the connection calls it.
+func (c *conn) await(d time.Duration, over func() bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		wake := make(chan struct{})
+		c.wake.Store(&wake)
+		if over() {
+			return
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// wakes tells who waits in await to look again.
+func (c *conn) wakes() {
+	if c.wake.Load() == nil {
 		return
 	}
-	timer := time.NewTimer(settleTime)
-	defer timer.Stop()
-	select {
-	case <-settled:
-	case <-timer.C:
+	if wake := c.wake.Swap(nil); wake != nil {
+		close(*wake)
 	}
 }
 
@@ -210,17 +229,7 @@ const goodbyeTime = 500 * time.Millisecond
 
 // awaitServed waits until the transport has ended, for a moment.
 func (c *conn) awaitServed() {
-	gone := make(chan struct{})
-	c.gone.Store(&gone)
-	if c.served.Load() {
-		return
-	}
-	timer := time.NewTimer(goodbyeTime)
-	defer timer.Stop()
-	select {
-	case <-gone:
-	case <-timer.C:
-	}
+	c.await(goodbyeTime, c.served.Load)
 }
 
 // closeMessage is the hub's last message, framed.
@@ -267,9 +276,7 @@ func (c *conn) forget() {
 // nobody had announced it.
 func (c *conn) over(err error) {
 	c.served.Store(true)
-	if gone := c.gone.Load(); gone != nil {
-		close(*gone)
-	}
+	c.wakes()
 	m := c.mount
 	if c.in != nil && c.isOpen() {
 		c.unblock()

@@ -3,6 +3,7 @@ package signalr
 import (
 	"bytes"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ import (
 // over waits for the goroutine of the last phase.
 type conn struct {
 	ticker.Slot
+	looked  int32 // how much of part was looked at for its end; the reader's alone
 	mount   *mount
 	t       transport
 	port    *hubwire.Port // set while joining, unchanged then
@@ -43,31 +45,27 @@ type conn struct {
 
 	// the reader's alone
 	part   []byte // the beginning of a message that is not whole
-	looked int    // how much of part was looked at for its end
 	parser *parser
 
 	mu     sync.Mutex // guards the following, and writes before there is a Port
+	wanted *ending    // what waits for the reader, while joining
 	phase  phase
-	wanted *ending // what waits for the reader, while joining
 
 	quiet   atomic.Bool                   // nothing of calls is sent any more
 	lost    atomic.Bool                   // the transport has failed
 	said    atomic.Bool                   // the transport's last word is on its way
 	waits   atomic.Bool                   // the reader waits for room: the client's clock stands still
 	armed   atomic.Bool                   // the client has pinged
+	served  atomic.Bool                   // the transport has ended
+	running atomic.Int32                  // ordinary calls that have not been answered
 	seen    atomic.Int64                  // when the client was heard
 	expires atomic.Int64                  // when the user's credentials end, Unix milliseconds; 0: never
 	pinged  int64                         // when we pinged; the ticker's alone
-	running atomic.Int32                  // ordinary calls that have not been answered
-	settled atomic.Pointer[chan struct{}] // closed when running is 0; nil where nobody waits
-	served  atomic.Bool                   // the transport has ended
-	gone    atomic.Pointer[chan struct{}] // closed when served is set; nil likewise
+	wake    atomic.Pointer[chan struct{}] // closed when running is 0 or served is set; nil where nobody waits
 	last    sync.WaitGroup                // the goroutine that ends the connection
 
-	up        sync.Mutex // guards the following
-	uploads   map[uploadKey]*upload
-	displaced int // uploads whose id was taken over
-	kept      int // bytes of upload items that are not counted as waiting input
+	up      sync.Mutex // guards the following, and what it points to
+	uploads *uploads   // nil: there was none
 }
 
 type phase uint8
@@ -174,9 +172,9 @@ func (c *conn) consume(b []byte) (rest []byte) {
 			err  error
 		)
 		if c.hub == nil {
-			body, size, err = jsonHub.next(window, c.looked)
+			body, size, err = jsonHub.next(window, int(c.looked))
 		} else {
-			body, size, err = c.hub.next(window, c.looked)
+			body, size, err = c.hub.next(window, int(c.looked))
 		}
 		switch {
 		case err != nil:
@@ -186,7 +184,7 @@ func (c *conn) consume(b []byte) (rest []byte) {
 			c.tooLarge()
 			return nil
 		case size == 0:
-			c.looked = len(b)
+			c.looked = int32(min(len(b), math.MaxInt32))
 			return b
 		}
 		c.looked = 0

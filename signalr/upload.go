@@ -40,6 +40,13 @@ type uploadItem struct {
 // cost is what an item takes: its bytes, and those around it.
 func (it *uploadItem) cost() int { return len(it.raw) + 64 }
 
+// uploads are those of a connection. The connection's up guards them.
+type uploads struct {
+	open      map[uploadKey]*upload
+	displaced int // whose id was taken over
+	kept      int // bytes of items that are not counted as waiting input
+}
+
 // maxKept is how many bytes of a connection's items are free.
 const maxKept = 64 << 10
 
@@ -52,8 +59,9 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 	c.up.Lock()
 	defer c.up.Unlock()
 	if c.uploads == nil {
-		c.uploads = map[uploadKey]*upload{}
+		c.uploads = &uploads{open: map[uploadKey]*upload{}}
 	}
+	ups := c.uploads
 	var surplus *upload
 	for i, id := range ids {
 		if i >= maxUploads {
@@ -64,12 +72,12 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 			continue
 		}
 		u := &upload{conn: c, key: uploadKey{id: string(id)}}
-		if old := c.uploads[u.key]; old != nil {
-			c.displaced++
-			old.key.n = c.displaced
-			c.uploads[old.key] = old
+		if old := ups.open[u.key]; old != nil {
+			ups.displaced++
+			old.key.n = ups.displaced
+			ups.open[old.key] = old
 		}
-		c.uploads[u.key] = u
+		ups.open[u.key] = u
 		list = append(list, u)
 	}
 	return list
@@ -79,17 +87,22 @@ func (c *conn) openUploads(ids [][]byte) []wire.Source {
 func (c *conn) upload(id []byte) *upload {
 	c.up.Lock()
 	defer c.up.Unlock()
-	return c.uploads[uploadKey{id: string(id)}]
+	if c.uploads == nil {
+		return nil
+	}
+	return c.uploads.open[uploadKey{id: string(id)}]
 }
 
 // endUploads fails all uploads: the connection has ended.
 func (c *conn) endUploads() {
 	c.up.Lock()
 	defer c.up.Unlock()
-	for _, u := range c.uploads {
+	if c.uploads == nil {
+		return
+	}
+	for _, u := range c.uploads.open {
 		u.endLocked(errLinkClosed)
 	}
-	c.uploads = nil
 }
 
 // add takes an item. raw is copied.
@@ -101,8 +114,8 @@ func (u *upload) add(raw []byte) {
 		c.up.Unlock()
 		return
 	}
-	if len(u.items)-u.head < c.mount.hubOpts.StreamBuffer && c.kept+it.cost() <= maxKept {
-		c.kept += it.cost()
+	if len(u.items)-u.head < c.mount.hubOpts.StreamBuffer && c.uploads.kept+it.cost() <= maxKept {
+		c.uploads.kept += it.cost()
 	} else {
 		it.held = true
 	}
@@ -131,8 +144,8 @@ func (u *upload) endLocked(err error) {
 		return
 	}
 	u.over, u.err = true, err
-	if c := u.conn; c.uploads[u.key] == u {
-		delete(c.uploads, u.key)
+	if ups := u.conn.uploads; ups.open[u.key] == u {
+		delete(ups.open, u.key)
 	}
 	u.wakeLocked()
 }
@@ -176,7 +189,7 @@ func (u *upload) popLocked() uploadItem {
 		u.items, u.head = u.items[:0], 0
 	}
 	if !it.held {
-		u.conn.kept -= it.cost()
+		u.conn.uploads.kept -= it.cost()
 	}
 	return it
 }
