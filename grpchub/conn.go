@@ -291,8 +291,8 @@ func (c *conn) Close(reason error, reconnect bool) {
 	case errors.Is(reason, hubwire.ErrShutdown), errors.Is(reason, hubwire.ErrClosed):
 		c.endAside(&ending{reason: "The server shuts down.", reconnect: true, status: fail(hubwire.CodeUnavailable, "The server shuts down.")})
 	case errors.Is(reason, hubwire.ErrSlow):
-		c.s.Cut(fail(hubwire.CodeResourceExhausted, "The client is too slow."))
-		c.endAside(&ending{silent: true, status: fail(hubwire.CodeResourceExhausted, "The client is too slow."), cause: reason})
+		slow := fail(hubwire.CodeResourceExhausted, "The client is too slow.")
+		c.endWith(&ending{silent: true, status: slow, cause: reason}, func() { c.s.Cut(slow) })
 	default:
 		c.endAside(&ending{reason: valid(reason.Error()), reconnect: reconnect, status: fail(hubwire.CodeUnavailable, "The hub has closed the connection."), cause: reason})
 	}
@@ -316,8 +316,16 @@ func (c *conn) end(e *ending) {
 }
 
 // endAside is end for all others, who must not wait.
-func (c *conn) endAside(e *ending) {
-	if c.begin(e) {
+func (c *conn) endAside(e *ending) { c.endWith(e, nil) }
+
+// endWith is endAside; cut, which is not nil where the stream must not wait for its
+// peer, comes when this is the end that counts.
+func (c *conn) endWith(e *ending, cut func()) {
+	begun := c.begin(e)
+	if cut != nil {
+		cut()
+	}
+	if begun {
 		go c.finish(e) // ends with the Port, which waits a few seconds for calls at most; the reader waits for it
 	}
 }
