@@ -95,12 +95,7 @@ func (d *Drain) Start() {
 		at := time.Duration(int64(d.Window) / int64(n) * int64(i))
 		i++
 		// The timer's goroutine writes, for as long as the write timeout.
-		time.AfterFunc(at, func() {
-			s.farewell(spread(d.Retry), d.Bye)
-			if cancel != nil {
-				cancel(errDrained)
-			}
-		})
+		time.AfterFunc(at, func() { s.part(words{spread(d.Retry), d.Bye, cancel}) })
 	}
 	d.settleLocked()
 }
@@ -145,12 +140,7 @@ func (l *drained) add(s *Session) {
 		cancel = nil // the request is over
 	}
 	if d.on { // it slipped in: no wait
-		time.AfterFunc(0, func() {
-			s.farewell(spread(d.Retry), d.Bye)
-			if cancel != nil {
-				cancel(errDrained)
-			}
-		})
+		time.AfterFunc(0, func() { s.part(words{spread(d.Retry), d.Bye, cancel}) })
 	}
 	if d.streams == nil {
 		d.streams = map[*Session]context.CancelCauseFunc{}

@@ -36,7 +36,8 @@ type Session struct {
 	cancel context.CancelCauseFunc
 	lastID string
 	enc    encoding
-	drain  *drained // nil if no Drain is over it
+	drain  *drained    // nil if no Drain is over it
+	parted func(words) // takes the farewell, if it must wait for its turn
 
 	w    http.ResponseWriter // until it is closed; nil if it is detached
 	rc   *http.ResponseController
@@ -338,12 +339,17 @@ func (s *Session) flushLocked() error {
 		return err
 	}
 	if err := s.writeLocked(); err != nil {
-		s.err = fmt.Errorf("sse: write: %w", err)
-		s.buf = nil
-		s.cancel(s.err)
-		return s.err
+		return s.brokenLocked(err)
 	}
 	return nil
+}
+
+// brokenLocked is called when a write has failed.
+func (s *Session) brokenLocked(err error) error {
+	s.err = fmt.Errorf("sse: write: %w", err)
+	s.buf = nil
+	s.cancel(s.err)
+	return s.err
 }
 
 // piece is how much is written under one deadline.
@@ -363,18 +369,21 @@ func (s *Session) writeLocked() error {
 	if s.conn != nil {
 		err = s.writeRaw()
 	} else {
-		err = s.writeResponse()
+		err = s.writeResponse(s.buf)
 	}
-	if s.buf = s.buf[:0]; cap(s.buf) > piece || s.conn != nil {
+	if s.buf = s.buf[:0]; cap(s.buf) > idleBuffer || s.conn != nil {
 		s.buf = nil // an idle stream holds no large buffer, a detached one none
 	}
 	s.written = time.Now()
 	return err
 }
 
-// writeResponse writes the buffer through net/http.
-func (s *Session) writeResponse() error {
-	for p := s.buf; len(p) > 0; {
+// idleBuffer is how large a buffer a stream keeps between two writes.
+const idleBuffer = 4 << 10
+
+// writeResponse writes p through net/http.
+func (s *Session) writeResponse(p []byte) error {
+	for len(p) > 0 {
 		n := len(p)
 		if !s.opts.DotNet { // there an event is one chunk
 			n = min(n, piece)
@@ -443,10 +452,12 @@ func putChunk(b *[]byte) {
 
 // appendChunk appends p as a chunk of a body (RFC 9112, section 7.1).
 func appendChunk(dst, p []byte) []byte {
-	dst = strconv.AppendInt(dst, int64(len(p)), 16)
-	dst = append(dst, "\r\n"...)
-	dst = append(dst, p...)
+	dst = append(appendChunkSize(dst, len(p)), p...)
 	return append(dst, "\r\n"...)
+}
+
+func appendChunkSize(dst []byte, n int) []byte {
+	return append(strconv.AppendInt(dst, int64(n), 16), "\r\n"...)
 }
 
 // lastChunk ends a body.
@@ -504,11 +515,29 @@ func (s *Session) closeLocked() {
 	s.w, s.buf, s.data = nil, nil, nil
 }
 
-// farewell is the server's last word.
-func (s *Session) farewell(retry time.Duration, bye *Event[string]) {
+// words are the server's last to a client.
+type words struct {
+	retry  time.Duration
+	bye    *Event[string]
+	cancel context.CancelCauseFunc // of the request; may be nil
+}
+
+// part ends the stream with the last words.
+func (s *Session) part(w words) {
+	if s.parted != nil {
+		s.parted(w)
+		return
+	}
+	s.farewell(w)
+}
+
+func (s *Session) farewell(w words) {
+	if w.cancel != nil {
+		defer w.cancel(errDrained)
+	}
 	s.mu.Lock()
-	// What does not fit the moment is not said: the stream ends anyway.
-	_ = s.addLocked(func(dst []byte) ([]byte, error) { return appendFarewell(dst, retry, bye) })
+	// What cannot be said is not: the stream ends anyway.
+	_ = s.addLocked(func(dst []byte) ([]byte, error) { return appendFarewell(dst, w.retry, w.bye) })
 	_ = s.finishLocked()
 	s.mu.Unlock()
 	s.cancel(errDrained)
