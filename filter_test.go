@@ -223,6 +223,54 @@ func TestFilterWithoutNext(t *testing.T) {
 	}
 }
 
+// A filter that gives a handler up leaves it running with its call: the memory of
+// such a call is not used again, or the late handler would write into somebody
+// else's. That of a call without filters is.
+func TestFilteredCallsAreNotUsedAgain(t *testing.T) {
+	late, over := make(chan struct{}), make(chan struct{})
+	work := func(_ context.Context, _ *hubwire.Conn, n int) (int, error) {
+		if n == 1 {
+			<-late
+		}
+		return n, nil
+	}
+	hub := newHub(nil,
+		hubwire.Method[int, int]("Bounded").With(work).Use(func(next hubwire.Invoke) hubwire.Invoke {
+			return func(ctx context.Context, call *hubwire.Call) error {
+				if _, err := call.Input(); err != nil {
+					return err
+				}
+				go func() { // ends with late
+					defer close(over)
+					_ = next(ctx, call)
+				}()
+				return hubwire.Errorf(hubwire.CodeDeadlineExceeded, "late")
+			}
+		}),
+		hubwire.Method[int, int]("Plain").With(work))
+	l := open(t, hub, rawA, -1)
+	freed := make(chan string, 2)
+	call := func(name, arg string) *rawCall {
+		r := l.start(wire.Call{Name: name, Args: list(arg), Free: func() { freed <- name }})
+		<-r.done
+		return r
+	}
+	if r := call("Bounded", `1`); fault(r.err) != wire.Failed {
+		t.Errorf("Bounded: %v, %v", r.v, r.err)
+	}
+	if r := call("Plain", `2`); r.v != 2 || r.err != nil {
+		t.Errorf("Plain: %v, %v", r.v, r.err)
+	}
+	if name := <-freed; name != "Plain" { // they are freed in the order of the calls
+		t.Errorf("%s is used again", name)
+	}
+	close(late)
+	<-over
+	if len(freed) > 0 {
+		t.Errorf("%s is used again", <-freed)
+	}
+}
+
 // A filter's context reaches the handler and the uploads' stream.
 func TestFilterContext(t *testing.T) {
 	hub := newHub(nil, hubwire.Method[hubwire.None, string]("Who").With(func(ctx context.Context, _ *hubwire.Conn, _ hubwire.None) (string, error) {

@@ -155,11 +155,16 @@ func (c *Conn) workLocked() {
 		c.run(call)
 		t.mu.Lock()
 		t.doneLocked(call)
-		if call.in.Free != nil && call.ordinary() {
+		if call.in.Free != nil && call.forgotten() {
 			call.in.Free()
 		}
 	}
 }
+
+// forgotten reports whether nobody can have an ordinary call any more that has
+// ended. A filter can: one that bounds the time of a handler runs it on a goroutine
+// of its own, and leaves it with the call in its hands.
+func (c *Call) forgotten() bool { return c.ordinary() && (c.h == nil || !c.h.filtered) }
 
 // exit does what is left to do when the goroutine of a call ends with
 // runtime.Goexit, as that of a handler which gives up a test does.

@@ -189,7 +189,9 @@ type Call struct {
 	// Free, where it is not nil, is called when the hub has done with a call that
 	// is no stream and has no uploads: nothing of it, the memory of its arguments
 	// included, is referred to any more. It is not called for every call: those of
-	// a connection that has ended are left to the collector.
+	// a connection that has ended are left to the collector, and those that went
+	// through a filter, which may have left something running that still has the
+	// call. It must not call the hub.
 	Free func()
 }
 
