@@ -132,7 +132,8 @@ func (b *batch) build() {
 	for _, e := range b.entries {
 		size += len(e.bytes(b.enc))
 	}
-	b.chunk, b.sum = appendChunkSize(b.chunk[:0], size), none
+	b.chunk = slices.Grow(b.chunk[:0], size+24) // and the chunk's size and ends
+	b.chunk, b.sum = appendChunkSize(b.chunk, size), none
 	b.start = len(b.chunk)
 	for _, e := range b.entries {
 		b.chunk = append(b.chunk, e.bytes(b.enc)...)
