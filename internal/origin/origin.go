@@ -79,6 +79,19 @@ func (p *Policy) Allowed(r *http.Request) bool {
 	return slices.Contains(p.origins, o)
 }
 
+// Reads is Allowed for a GET that does more than show a page. Browsers send those
+// without Origin too, for an image, a script or a link, and cookies with them; but
+// they say that such a request comes from another site (Fetch Metadata).
+func (p *Policy) Reads(r *http.Request) bool {
+	if len(r.Header["Origin"]) == 0 && !p.any {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "cross-site", "same-site":
+			return false
+		}
+	}
+	return p.Allowed(r)
+}
+
 // Share does what CORS asks for (the Fetch standard, section 3.3): it lets pages
 // of allowed origins read the answers, and reports true for a preflight that it
 // has answered, with the methods that a mount has. To other pages it says

@@ -46,6 +46,31 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
+// A GET without Origin may come from anywhere.
+func TestReads(t *testing.T) {
+	p := origin.New([]string{"https://app.example"}, nil)
+	for _, c := range []struct {
+		site, origin string
+		want         bool
+	}{
+		{"", "", true}, {"none", "", true}, {"same-origin", "", true}, {"same-site", "", false}, {"cross-site", "", false},
+		{"cross-site", "https://app.example", true}, {"cross-site", "https://evil.example", false}, {"", "https://evil.example", false},
+	} {
+		r := httptest.NewRequest("GET", "http://example.com/hub", nil)
+		for k, v := range map[string]string{"Sec-Fetch-Site": c.site, "Origin": c.origin} {
+			if v != "" {
+				r.Header.Set(k, v)
+			}
+		}
+		if got := p.Reads(r); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+		if !origin.New([]string{"*"}, nil).Reads(r) {
+			t.Errorf("%+v is not any", c)
+		}
+	}
+}
+
 // What a preflight is told, and by whom it is answered.
 func TestShare(t *testing.T) {
 	for _, c := range []struct {
