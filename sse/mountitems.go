@@ -95,7 +95,7 @@ func (i *hubItems) close(ended bool) {
 		err = errEnded
 	}
 	if err == nil {
-		_ = i.out.Send(Event[string]{Type: "end", Data: "null", ID: endID}) // to a client that may have gone
+		_ = i.out.Send(i.last("end", "null")) // to a client that may have gone
 		_ = i.out.Close()
 		return
 	}
@@ -108,8 +108,13 @@ func (i *hubItems) close(ended bool) {
 	}) {
 		return
 	}
-	_ = i.out.Send(Event[string]{Type: "fail", Data: text(appendError(nil, e)), ID: endID})
+	_ = i.out.Send(i.last("fail", text(appendError(nil, e))))
 	_ = i.out.Close()
+}
+
+// last is the last event. A browser comes back once, to be told to stop.
+func (i *hubItems) last(typ, data string) Event[string] {
+	return Event[string]{Type: typ, Data: data, ID: endID, Retry: i.m.opts.Retry}
 }
 
 // instead answers in place of a stream that has not begun, and reports whether
