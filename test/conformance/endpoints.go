@@ -9,6 +9,7 @@ import (
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/auth"
 	"github.com/hubwire/hubwire/signalr"
+	"github.com/hubwire/hubwire/sse"
 )
 
 // A hub and the path where it is served.
@@ -17,8 +18,9 @@ type hub struct {
 	path string
 }
 
-// mount serves every endpoint of the contract on mux. Each has a hub of its
-// own, all have the same handlers.
+// mount serves every endpoint of the contract on mux, over SignalR and, at
+// PATH/sse, over Server-Sent Events. Each has a hub of its own, all have the same
+// handlers.
 func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	handlers := conformance(new(counter))
 	token := bearer(log)
@@ -51,6 +53,14 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 		h := hubwire.New(&e.hub)
 		h.Handle(handlers...)
 		signalr.Mount(mux, e.path, h, &e.wire)
+		sse.Mount(mux, e.path+"/sse", h, &sse.MountOptions{
+			Join:           func(context.Context, *hubwire.Conn, []string) error { return nil }, // any group, as for AddTo
+			Retry:          300 * time.Millisecond,
+			MaxBody:        e.wire.MaxMessage,
+			CloseOnExpiry:  e.wire.CloseOnExpiry,
+			AllowedOrigins: e.wire.AllowedOrigins,
+			Middleware:     e.wire.Middleware,
+		})
 		hubs = append(hubs, hub{h, e.path})
 	}
 
@@ -58,6 +68,7 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	bench := hubwire.New(&hubwire.Options{Name: "/bench", Logger: log})
 	bench.Handle(benchHandlers()...)
 	signalr.Mount(mux, "/bench", bench, nil)
+	mountEvents(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // no text, as in ASP.NET Core
 	return append(hubs, hub{bench, "/bench"})
 }

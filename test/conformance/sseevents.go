@@ -120,7 +120,9 @@ func mountEvents(mux *http.ServeMux) {
 
 // serve answers with events. Why a stream ended early is for the log, which Serve
 // writes.
-func serve(w http.ResponseWriter, r *http.Request, all events) { _ = sse.ServeWith(w, r, asDotNet, all) }
+func serve(w http.ResponseWriter, r *http.Request, all events) {
+	_ = sse.ServeWith(w, r, asDotNet, all)
+}
 
 func of(all ...sse.Event[string]) events {
 	return func(yield func(sse.Event[string], error) bool) {

@@ -222,4 +222,3 @@ func (x recorded) compareHead(t *testing.T, head string) {
 		t.Errorf("head:\ngot  %s %v\nwant %s %v", s, got, status, want)
 	}
 }
-
