@@ -64,8 +64,10 @@ type MountOptions struct {
 
 	// AllowedHosts are the names, such as "example.com" or "*.example.com", that
 	// requests may be for, on any port unless one is named; others are answered
-	// 403. It is what keeps pages of other names out of a server on a private
-	// address (DNS rebinding). Defaults to any.
+	// 403. "*" is any. It is what keeps pages out that make their own name mean a
+	// private address (DNS rebinding). Defaults to any, but over a loopback
+	// address to addresses, localhost and names without a dot: behind a proxy on
+	// the same machine that passes Host on, name your hosts.
 	AllowedHosts []string
 
 	// KeepHeaders names the request headers that Conn.Request keeps.
@@ -221,6 +223,7 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 			m.answer(w, http.StatusForbidden, hubwire.Errorf(hubwire.CodePermissionDenied, "Host not allowed"))
 		case m.policy.Share(w, r, "GET, POST"):
 		case !m.policy.Reads(r):
+			m.hubOpts.Logger.Info("sse: origin refused", "hub", m.hubOpts.Name, "origin", r.Header.Get("Origin"), "site", r.Header.Get("Sec-Fetch-Site"), "remote", r.RemoteAddr)
 			m.answer(w, http.StatusForbidden, hubwire.Errorf(hubwire.CodePermissionDenied, "Origin not allowed"))
 		default:
 			h.ServeHTTP(w, r)
