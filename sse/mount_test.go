@@ -60,7 +60,7 @@ const (
 	nans    hubwire.ServerStream[hubwire.None, any] = "NaNs"
 	said    hubwire.Event[string]                   = "Said"
 	many    hubwire.Event[hubwire.List]             = "Many"
-	answer  hubwire.ClientMethod[string, string]    = "Answer"
+	replies hubwire.ClientMethod[string, string]    = "Answer"
 	odd     hubwire.Method[string, string]          = "a/b c?%"
 )
 
@@ -80,7 +80,7 @@ type site struct {
 	diary []string
 }
 
-// pipes is a listener in memory.
+// pipes is a hubListener in memory.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -189,7 +189,7 @@ func (s *site) handlers() []hubwire.Handler {
 		others.With(func(ctx context.Context, c *hubwire.Conn, v string) error { return said.Send(ctx, c.Others(), v) }),
 		joins.With(func(ctx context.Context, c *hubwire.Conn, g string) error { return c.Join(ctx, g) }),
 		asks.With(func(ctx context.Context, c *hubwire.Conn, _ hubwire.None) (string, error) {
-			return answer.Call(ctx, c, "well?")
+			return replies.Call(ctx, c, "well?")
 		}),
 		abort.With(func(_ context.Context, c *hubwire.Conn, _ hubwire.None) error { c.Abort(); return nil }),
 		upload.With(func(context.Context, *hubwire.Conn, uploadArgs) (int, error) { return 0, nil }),
@@ -292,8 +292,8 @@ func (s *site) call(name, args string, header ...string) reply {
 	return s.do("POST", "/hub/"+url.PathEscape(name), args, append([]string{isJSON}, header...)...)
 }
 
-// A listener is a client's stream.
-type listener struct {
+// A hubListener is a client's stream.
+type hubListener struct {
 	t      *testing.T
 	id     string
 	token  string
@@ -304,7 +304,7 @@ type listener struct {
 }
 
 // listen opens a stream and takes what it begins with.
-func (s *site) listen(target string, header ...string) *listener {
+func (s *site) listen(target string, header ...string) *hubListener {
 	s.t.Helper()
 	l, err := s.tryListen(target, header...)
 	if err != nil {
@@ -313,9 +313,9 @@ func (s *site) listen(target string, header ...string) *listener {
 	return l
 }
 
-func (s *site) tryListen(target string, header ...string) (*listener, error) {
+func (s *site) tryListen(target string, header ...string) (*hubListener, error) {
 	s.t.Helper()
-	l := &listener{t: s.t, events: make(chan sse.Event[string], 1000)}
+	l := &hubListener{t: s.t, events: make(chan sse.Event[string], 1000)}
 	ctx, cancel := context.WithCancel(s.t.Context())
 	c := sse.NewClient("http://site.test"+target, &sse.ClientOptions{
 		HTTPClient: s.http(), Reconnect: sse.Never, Header: s.request("GET", target, "", header...).Header,
@@ -343,11 +343,11 @@ func (s *site) tryListen(target string, header ...string) (*listener, error) {
 	return l, nil
 }
 
-// as is the header that makes a call the listener's.
-func (l *listener) as() string { return "Hubwire-Connection: " + l.token }
+// as is the header that makes a call the hubListener's.
+func (l *hubListener) as() string { return "Hubwire-Connection: " + l.token }
 
 // take takes n events.
-func (l *listener) take(n int) (out []string) {
+func (l *hubListener) take(n int) (out []string) {
 	l.t.Helper()
 	for range n {
 		ev, ok := <-l.events
@@ -360,7 +360,7 @@ func (l *listener) take(n int) (out []string) {
 }
 
 // ends checks that nothing more comes.
-func (l *listener) ends() {
+func (l *hubListener) ends() {
 	l.t.Helper()
 	if ev, ok := <-l.events; ok || l.err != nil {
 		l.t.Errorf("%+v, %v", ev, l.err)
@@ -926,7 +926,7 @@ func TestMountStalled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var ls []*listener
+		var ls []*hubListener
 		for range 100 {
 			ls = append(ls, s.listen("/hub"))
 		}

@@ -51,7 +51,7 @@ func (m *mount) stream(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	// What fails at once has a status; what takes longer a head.
-	head := time.AfterFunc(defaultHeadDelay, func() { _ = out.sendHead() }) // an error stays in the session
+	head := time.AfterFunc(defaultHeadDelay, out.lateHead)
 	defer head.Stop()
 	items.close(end(items.done))
 }
