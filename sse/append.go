@@ -20,7 +20,7 @@ var ErrInvalid = errors.New("invalid event")
 // data line, without which clients see no event.
 //
 // An error wraps ErrInvalid, and dst is returned as it was. Append does not
-// allocate if dst has room, and takes about 20 ns for 100 bytes in one line.
+// allocate if dst has room.
 func Append[D ~string | ~[]byte](dst []byte, e Event[D]) ([]byte, error) {
 	return appendEvent(dst, e.Type, text(e.Data), e.ID, e.Retry, e.Set)
 }
