@@ -184,7 +184,9 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	if err := h.insert(c); err != nil {
 		return nil, err
 	}
-	if err := h.enter(ctx, c); err != nil {
+	// The request may have been answered, which ends its context: what follows has
+	// bounds of its own.
+	if err := h.enter(context.WithoutCancel(ctx), c); err != nil {
 		c.gone()
 		h.remove(c)
 		return nil, err

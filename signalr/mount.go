@@ -155,6 +155,9 @@ func (m *mount) protocol(name string) protocol {
 
 // endpoint serves the path itself (sections 1.5 and 12.1).
 func (m *mount) endpoint(w http.ResponseWriter, r *http.Request) {
+	if token, _ := connectionToken(r); m.forward(w, r, token) {
+		return
+	}
 	switch r.Method {
 	case http.MethodGet:
 		m.transport(w, r)

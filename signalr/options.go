@@ -156,10 +156,25 @@ type Options struct {
 	// any of "-._~". Defaults to a random name.
 	Node string
 
+	// Peer gives the base URL, such as "http://10.0.0.7:8080", at which this
+	// server reaches the one that is called Node there; "" where there is none. A
+	// request for a connection of that server is then passed on to it, so that a
+	// balancer needs no affinity. Needs a Node and a TokenKey. The path is the
+	// same on all servers; keep that way between servers to yourself, and have the
+	// balancer take the header Hubwire-Forwarded-By off. Defaults to none: such
+	// requests are answered 404, with a text that says what is wrong.
+	Peer func(node string) string
+
+	// PeerTransport carries the requests that are passed on. Defaults to
+	// http.DefaultTransport.
+	PeerTransport http.RoundTripper
+
 	// TokenKey signs connection tokens. At least 16 bytes. Nodes behind one
 	// balancer share it, so that they can tell each other's tokens from forged
 	// ones. Defaults to a random key.
 	TokenKey []byte
+
+	peerless bool // Peer without what it needs
 }
 
 func (o *Options) withDefaults() Options {
@@ -167,6 +182,7 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
+	d.peerless = d.Peer != nil && (d.Node == "" || d.TokenKey == nil)
 	if d.Transports == 0 {
 		d.Transports = allTransports
 	}
@@ -236,6 +252,7 @@ func (o *Options) check() []string {
 	rule(o.MaxConnections >= 0, "MaxConnections is %d; it must not be negative", o.MaxConnections)
 	rule(o.MaxHandshakes >= 0, "MaxHandshakes is %d; it must not be negative", o.MaxHandshakes)
 	bad = append(bad, origin.Check(o.AllowedOrigins, o.AllowedHosts)...)
+	rule(!o.peerless, "Peer is set without Node and TokenKey; other servers have to know both")
 	rule(validNode(o.Node), "Node is %q; it must be 1 to 64 letters, digits or any of -._~", o.Node)
 	rule(len(o.TokenKey) >= 16, "TokenKey has %d bytes; it must have at least 16", len(o.TokenKey))
 	return bad

@@ -23,6 +23,9 @@ func (m *mount) refresh(w http.ResponseWriter, r *http.Request) {
 		m.refuse(w, http.StatusBadRequest, noID)
 		return
 	}
+	if m.forward(w, r, tokens[0]) {
+		return
+	}
 	now := time.Now()
 	cl, err := m.known(r, tokens[0], now)
 	if err != nil {

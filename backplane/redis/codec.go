@@ -131,9 +131,12 @@ func parseInvocation(src []byte, questions bool) (*invocation, error) {
 		return nil, err
 	case items == 3:
 		v.kick = parseKick(&r)
-	case items > 3 && questions:
+	case items > 3:
 		if v.id, err = r.text(); err == nil {
 			v.answer, err = r.text()
+		}
+		if !questions {
+			v.id, v.answer = "", ""
 		}
 	}
 	return v, err

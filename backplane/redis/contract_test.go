@@ -22,3 +22,7 @@ func TestContract(t *testing.T) {
 		return all
 	})
 }
+
+func prefixed(addr, prefix string) *redis.Backplane {
+	return redis.New(&redis.Options{Client: rueidis.ClientOption{InitAddress: []string{addr}}, Prefix: prefix})
+}
