@@ -8,8 +8,10 @@ import (
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/auth"
+	"github.com/hubwire/hubwire/backplane/redis"
 	"github.com/hubwire/hubwire/signalr"
 	"github.com/hubwire/hubwire/sse"
+	"github.com/redis/rueidis"
 )
 
 // A hub and the path where it is served.
@@ -21,9 +23,21 @@ type hub struct {
 // mount serves every endpoint of the contract on mux, over SignalR and, at
 // PATH/sse, over Server-Sent Events. Each has a hub of its own, all have the same
 // handlers.
-func mount(mux *http.ServeMux, log *slog.Logger) []hub {
+func mount(mux *http.ServeMux, log *slog.Logger, o *options) []hub {
 	handlers := conformance(new(counter))
 	token := bearer(log)
+	var bp hubwire.Backplane
+	if o.redis != "" {
+		bp = redis.New(&redis.Options{Client: rueidis.ClientOption{InitAddress: []string{o.redis}}, Prefix: o.prefix, Logger: log})
+	}
+	// On a backplane a hub has the name that it has in the reference, so that both
+	// can be nodes of one hub.
+	name := func(path string) string {
+		if bp == nil {
+			return path
+		}
+		return "SignalrServer." + netNames[path]
+	}
 	endpoints := []struct {
 		path string
 		hub  hubwire.Options // what the hub decides, on every wire
@@ -44,7 +58,8 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	}
 	var hubs []hub
 	for _, e := range endpoints {
-		e.hub.Name, e.hub.Logger = e.path, log
+		e.hub.Name, e.hub.Logger, e.hub.Backplane = name(e.path), log, bp
+		e.wire.Node = o.node
 		e.hub.Connect, e.hub.Disconnect = connect, disconnect
 		if e.wire.Middleware == nil {
 			e.wire.Middleware = userFromQuery
@@ -65,12 +80,18 @@ func mount(mux *http.ServeMux, log *slog.Logger) []hub {
 	}
 
 	// For load: another hub, with defaults.
-	bench := hubwire.New(&hubwire.Options{Name: "/bench", Logger: log})
+	bench := hubwire.New(&hubwire.Options{Name: name("/bench"), Logger: log, Backplane: bp})
 	bench.Handle(benchHandlers()...)
 	signalr.Mount(mux, "/bench", bench, nil)
 	mountEvents(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // no text, as in ASP.NET Core
 	return append(hubs, hub{bench, "/bench"})
+}
+
+var netNames = map[string]string{
+	"/conformance": "DefaultHub", "/detailed": "DetailedHub", "/authorized": "AuthorizedHub", "/expiring": "ExpiringHub",
+	"/small": "SmallHub", "/ws-only": "WsOnlyHub", "/sse-only": "SseOnlyHub", "/lp-only": "LpOnlyHub", "/parallel": "ParallelHub",
+	"/stateful": "StatefulHub", "/quick": "QuickHub", "/json-only": "JsonOnlyHub", "/bench": "BenchHub",
 }
 
 // bearer makes the claim sub of a token, which is in the header or the query of

@@ -10,6 +10,9 @@ import (
 type options struct {
 	addr   string
 	second string
+	redis  string
+	prefix string
+	node   string
 	level  slog.Level
 }
 
@@ -22,16 +25,16 @@ func parse(args []string, output io.Writer) (options, error) {
 	set.StringVar(&o.addr, "addr", "127.0.0.1:0", "serve everything over HTTP on `HOST:PORT`")
 	set.StringVar(&o.second, "second", "", "serve the same on another `HOST:PORT` (load balancing)")
 	set.TextVar(&o.level, "log", slog.LevelWarn, "log from this `level` on: debug, info, warn or error")
+	set.StringVar(&o.redis, "redis", "", "join the hubs over the Redis at `HOST:PORT`")
+	set.StringVar(&o.prefix, "redis-prefix", "", "begin Redis's channels with `P`")
+	set.StringVar(&o.node, "node", "", "call this server `NAME` in connection tokens")
 	missing := map[string]string{
 		"jsonrpc":       "JSON-RPC",
 		"jsonrpc-stdio": "JSON-RPC",
 		"handler":       "JSON-RPC",
 		"formatter":     "JSON-RPC",
 		"mux":           "JSON-RPC",
-		"redis":         "the Redis backplane",
-		"redis-prefix":  "the Redis backplane",
 		"nats":          "the NATS backplane",
-		"node":          "backplanes",
 	}
 	for name, part := range missing {
 		refuse := func(string) error { return fmt.Errorf("%s is not built yet", part) }

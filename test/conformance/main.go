@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
 
 	mux := http.NewServeMux()
-	hubs := mount(mux, log)
+	hubs := mount(mux, log, &opts)
 
 	rpc := serveGRPC(log)
 	byName := map[string]*hubwire.Hub{}
