@@ -103,7 +103,11 @@ func Handler(hub *hubwire.Hub, opts *Options) http.Handler {
 
 func newMount(hub *hubwire.Hub, opts *Options) *mount {
 	o := opts.withDefaults()
-	if bad := o.check(); len(bad) > 0 {
+	bad := o.check()
+	if opts != nil && opts.Peer != nil && (opts.Node == "" || opts.TokenKey == nil) {
+		bad = append(bad, "Peer is set without Node and TokenKey; other servers have to know both")
+	}
+	if len(bad) > 0 {
 		panic("signalr: options: " + strings.Join(bad, "; "))
 	}
 	m := &mount{hub: hub, hubOpts: hub.Options(), opts: o, names: map[string]string{}}

@@ -173,8 +173,6 @@ type Options struct {
 	// balancer share it, so that they can tell each other's tokens from forged
 	// ones. Defaults to a random key.
 	TokenKey []byte
-
-	peerless bool // Peer without what it needs
 }
 
 func (o *Options) withDefaults() Options {
@@ -182,7 +180,6 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	d.peerless = d.Peer != nil && (d.Node == "" || d.TokenKey == nil)
 	if d.Transports == 0 {
 		d.Transports = allTransports
 	}
@@ -252,7 +249,6 @@ func (o *Options) check() []string {
 	rule(o.MaxConnections >= 0, "MaxConnections is %d; it must not be negative", o.MaxConnections)
 	rule(o.MaxHandshakes >= 0, "MaxHandshakes is %d; it must not be negative", o.MaxHandshakes)
 	bad = append(bad, origin.Check(o.AllowedOrigins, o.AllowedHosts)...)
-	rule(!o.peerless, "Peer is set without Node and TokenKey; other servers have to know both")
 	rule(validNode(o.Node), "Node is %q; it must be 1 to 64 letters, digits or any of -._~", o.Node)
 	rule(len(o.TokenKey) >= 16, "TokenKey has %d bytes; it must have at least 16", len(o.TokenKey))
 	return bad
