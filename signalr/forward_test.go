@@ -39,9 +39,9 @@ func TestWithoutAffinity(t *testing.T) {
 		signalr.Mount(mux, "/chat", hub, &signalr.Options{Node: name, TokenKey: key, Peer: func(node string) string { return urls[node] }})
 		s := httptest.NewServer(mux)
 		t.Cleanup(func() {
+			_ = hub.Shutdown(context.Background())
 			s.CloseClientConnections()
 			s.Close()
-			_ = hub.Shutdown(context.Background())
 		})
 		urls[name] = s.URL
 		u, _ := url.Parse(s.URL)
