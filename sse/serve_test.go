@@ -71,9 +71,10 @@ func TestServe(t *testing.T) {
 // TestHeadAtOnce: a page's open event does not wait for the first event.
 func TestHeadAtOnce(t *testing.T) {
 	both(t, func(t *testing.T, v int) {
-		ended := make(chan error, 1)
 		for delay, want := range map[time.Duration]time.Duration{0: 50 * time.Millisecond, -1: 0, time.Second: time.Second} {
+			ended, returned := make(chan error, 1), make(chan struct{})
 			c := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(returned) // perhaps before it has asked the source: the client may be faster
 				_ = sse.ServeWith(w, r, &sse.Options{HeadDelay: delay}, waiting(r.Context(), ended))
 			})).client(t, v)
 			began := time.Now()
@@ -88,7 +89,7 @@ func TestHeadAtOnce(t *testing.T) {
 			}
 			leave()
 			r.Body.Close()
-			<-ended
+			<-returned
 		}
 	})
 }
