@@ -117,7 +117,9 @@ type layout struct {
 	plain    int // arguments at most
 	required int // arguments at least
 	streams  int
-	unnamed  bool // of a method, whose parameters have no names
+	names    []string // of the plain arguments; nil where they have none
+	places   []int    // where among all arguments the streams stand
+	unnamed  bool     // of a method, whose parameters have no names
 }
 
 type argField struct {
@@ -205,6 +207,11 @@ func newLayout(t reflect.Type) (*layout, error) {
 			if err := checkValue(f.Type, nil); err != nil {
 				return nil, fmt.Errorf("%v: field %s: %w", t, f.Name, err)
 			}
+		}
+		if a.stream {
+			lay.places = append(lay.places, len(lay.fields))
+		} else {
+			lay.names = append(lay.names, a.name)
 		}
 		lay.fields = append(lay.fields, a)
 	}

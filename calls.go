@@ -21,6 +21,7 @@ type calls struct {
 	head      *Call
 	tail      *Call
 	free      int32     // places
+	places    bool      // the wire has said how many
 	spawned   bool      // a worker is on its way to its call
 	drains    bool      // Drain waits for room
 	pass      func()    // of Port.Turns

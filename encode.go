@@ -65,6 +65,20 @@ func encodeFor(dst []byte, p wire.Protocol, m *message, callID string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	return appendEvent(dst, p, m, callID, raw)
+}
+
+// appendEvent appends one message whose arguments are encoded.
+func appendEvent(dst []byte, p wire.Protocol, m *message, callID string, raw [][]byte) ([]byte, error) {
+	var headers map[string]string
+	if w, ok := p.(withHeaders); ok {
+		if n, ok := w.HeaderProtocol.(wire.NamedProtocol); ok {
+			p, headers = n, w.headers
+		}
+	}
+	if n, ok := p.(wire.NamedProtocol); ok {
+		return n.AppendNamed(dst, m.name, callID, headers, m.lay.names, raw)
+	}
 	return p.AppendEvent(dst, m.name, callID, raw)
 }
 
@@ -107,7 +121,7 @@ func (h *Hub) encodeIn(ev *encoded, ps []wire.Protocol, m *message, callID strin
 		for _, a := range raw {
 			n += len(a) + 1
 		}
-		b, err := p.AppendEvent(make([]byte, 0, n), m.name, callID, raw)
+		b, err := appendEvent(make([]byte, 0, n), p, m, callID, raw)
 		if callID != "" && errors.Is(err, wire.ErrNoAnswer) {
 			continue // a connection of this protocol has not the answer anyway
 		}

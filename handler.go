@@ -25,7 +25,8 @@ type Handler struct {
 	place   string // file:line of With, for panics at start-up
 	noNames bool   // parameters have no names: struct hubs (D 5)
 
-	filtered bool // has filters, which run before the arguments are bound
+	item     reflect.Type // of the upload of a ClientStream or BidiStream
+	filtered bool         // has filters, which run before the arguments are bound
 }
 
 // Name is the name that clients call.
@@ -33,6 +34,51 @@ func (h Handler) Name() string { return h.name }
 
 // Kind says which of the client-to-hub kinds the handler is.
 func (h Handler) Kind() wire.Kind { return h.kind }
+
+// A Param is one argument of a method, as wires with named arguments and
+// descriptions of a hub need it.
+type Param struct {
+	// Name is what the argument is called: the field's json name, else its own.
+	// Empty where it has none: a payload that is no Args struct, and struct hubs.
+	Name     string
+	Type     reflect.Type // of the value; of a stream, that of its items
+	Optional bool         // an Opt
+	Stream   bool
+}
+
+// Params are the arguments of the method, in order, streams where they stand. ok
+// is false for a List, whose arguments are known only at run time.
+func (h Handler) Params() (params []Param, ok bool) {
+	switch h.lay.shape {
+	case list:
+		return nil, false
+	case single:
+		params = []Param{{Type: h.in}}
+	}
+	for _, f := range h.lay.fields {
+		p := Param{Type: h.in.Field(f.index).Type, Optional: f.opt, Stream: f.stream}
+		if !h.noNames {
+			p.Name = f.name
+		}
+		switch {
+		case f.item != nil:
+			p.Type = f.item
+		case f.stream:
+			p.Type = p.Type.In(0).In(0)
+		case f.opt:
+			p.Type = p.Type.Field(0).Type
+		}
+		params = append(params, p)
+	}
+	if h.item != nil {
+		params = append(params, Param{Type: h.item, Stream: true})
+	}
+	return params, true
+}
+
+// Result is the type of the result, or of the items of a stream; nil where there
+// is none.
+func (h Handler) Result() reflect.Type { return h.out }
 
 // Use wraps h with filters, inside of those that Use added before and of
 // Options.Filters; the first is outermost.
@@ -74,6 +120,7 @@ type ClientHandler struct {
 	name  string
 	kind  wire.Kind
 	fn    any
+	hub   func() Handler
 	serve func(ctx context.Context, v wire.Values) (any, error)
 }
 
@@ -85,6 +132,10 @@ func (h ClientHandler) Kind() wire.Kind { return h.kind }
 
 // Func is the function that With bound, for tools: its type tells the payload.
 func (h ClientHandler) Func() any { return h.fn }
+
+// Handler is h as a handler of a hub, for wires whose ends are alike: the hub of
+// a peer that has none of its own.
+func (h ClientHandler) Handler() Handler { return h.hub() }
 
 // Serve binds v and calls the implementation; clients call it.
 func (h ClientHandler) Serve(ctx context.Context, v wire.Values) (any, error) {
@@ -185,6 +236,9 @@ func payload[In any](c *Call) (*In, error) {
 func stream[T any](ctx context.Context, c *Call, seq iter.Seq2[T, error]) error {
 	if seq == nil {
 		return &wire.Fault{Kind: wire.NilStream, Name: c.h.name}
+	}
+	if b, ok := c.in.Reply.(wire.Beginner); ok {
+		b.Begin()
 	}
 	for v, err := range seq {
 		switch {

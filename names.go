@@ -121,6 +121,7 @@ func (n ClientStream[Item, Out]) With(fn func(context.Context, *Conn, iter.Seq2[
 		return err
 	})
 	h.mustBeValue("item", reflect.TypeFor[Item]())
+	h.item = reflect.TypeFor[Item]()
 	return h
 }
 
@@ -138,6 +139,7 @@ func (n BidiStream[Item, Out]) With(fn func(context.Context, *Conn, iter.Seq2[It
 		return stream(ctx, c, fn(ctx, c.conn, sourceSeq[Item](ctx, c.in.Uploads[0])))
 	})
 	h.mustBeValue("item", reflect.TypeFor[Item]())
+	h.item = reflect.TypeFor[Item]()
 	return h
 }
 
@@ -210,7 +212,20 @@ func clientHandler[In, Out any](name string, kind wire.Kind, bound any, fn func(
 	if err != nil {
 		panic(fmt.Sprintf("hubwire: %s %s: %v", kind, name, err))
 	}
-	return ClientHandler{name: name, kind: kind, fn: bound, serve: func(ctx context.Context, v wire.Values) (any, error) {
+	hub := func() Handler {
+		return newHandler[In, Out](name, wire.Method, 0, func(ctx context.Context, c *Call) error {
+			in, err := payload[In](c)
+			if err != nil {
+				return err
+			}
+			out, err := fn(ctx, *in)
+			if err == nil {
+				c.result = resultOf(out)
+			}
+			return err
+		})
+	}
+	return ClientHandler{name: name, kind: kind, fn: bound, hub: hub, serve: func(ctx context.Context, v wire.Values) (any, error) {
 		in := new(In)
 		if err := lay.bind(ctx, in, &v, nil); err != nil {
 			return nil, err
@@ -240,7 +255,7 @@ func start[In any](ctx context.Context, to Caller, name string, kind wire.Kind, 
 	if err != nil {
 		return nil, fmt.Errorf("hubwire: %s %s: %w", kind, name, err)
 	}
-	c := &wire.OutCall{Name: name, Kind: kind, NoReply: noReply}
+	c := &wire.OutCall{Name: name, Kind: kind, NoReply: noReply, Names: lay.names, Places: lay.places}
 	if c.Args, c.Uploads, err = lay.split(in, nil, nil); err != nil {
 		return nil, fmt.Errorf("hubwire: %s %s: %w", kind, name, err)
 	}

@@ -20,6 +20,21 @@ func (p *Port) Conn() *Conn { return p.c() }
 // Headers reports whether the hub wants Call.Headers.
 func (p *Port) Headers() bool { return p.c().hub.opts.TraceIn != nil }
 
+// Places lets n ordinary calls of this connection run at a time, whatever
+// Options.ParallelCalls says. The wire calls it before the first Start and before
+// Turns. A reader that runs calls itself (Turn) then passes the reading on like
+// any, and calls that wait behind the one that lasts start beside it.
+func (p *Port) Places(n int) {
+	t := &p.c().calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free, t.places = int32(n), true
+}
+
+// Flush returns when nothing waits to be written to the connection. ctx bounds
+// the waiting.
+func (p *Port) Flush(ctx context.Context) error { return p.c().wait(ctx, 0) }
+
 // Start starts a call, or keeps it until its turn comes. It returns at once.
 // The call, and all it refers to, is the hub's from now on.
 func (p *Port) Start(in *wire.Call) { p.StartIn(new(Call), in) }

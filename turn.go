@@ -107,6 +107,7 @@ func (c *Conn) passTurn(seq uint32) {
 	// Under the lock: when Turn sees that the reading was given away, it has been.
 	t.pass()
 	c.inTurn.Store(false)
+	c.spawnLocked() // where there is another place, for what waits behind this call
 	t.mu.Unlock()
 	if c.unflushed.Swap(false) {
 		c.flush()
@@ -119,13 +120,13 @@ func (c *Conn) passTurn(seq uint32) {
 // goroutine, and must not block.
 func (p *Port) Turns(pass func()) {
 	c := p.c()
-	if c.hub.opts.ParallelCalls > 1 {
-		return // calls that may run beside each other shall
-	}
 	t := &c.calls
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.places && c.hub.opts.ParallelCalls > 1 {
+		return // calls that may run beside each other shall
+	}
 	t.pass = pass
-	t.mu.Unlock()
 }
 
 // Turn runs the ordinary calls that wait, on the reader's own goroutine. It

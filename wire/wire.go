@@ -95,6 +95,13 @@ type HeaderProtocol interface {
 	AppendEventHeaders(dst []byte, name, callID string, headers map[string]string, args [][]byte) ([]byte, error)
 }
 
+// A NamedProtocol can call a client with named arguments. names are those of args,
+// or nil.
+type NamedProtocol interface {
+	Protocol
+	AppendNamed(dst []byte, name, callID string, headers map[string]string, names []string, args [][]byte) ([]byte, error)
+}
+
 // A Framing puts records on a transport: for SignalR over WebSockets, as few
 // WebSocket messages as its limit allows. Implementations are comparable: equal
 // framings share framed bytes.
@@ -171,6 +178,13 @@ type Reply interface {
 	Done(v any, err error)
 }
 
+// A Beginner is a Reply that wants to know when a stream has begun: when its
+// arguments were good and before its first item.
+type Beginner interface {
+	Reply
+	Begin()
+}
+
 // A Call is one call that a client makes.
 type Call struct {
 	Name string
@@ -202,6 +216,12 @@ type OutCall struct {
 	NoReply bool // Command.Send: do not wait for an answer
 	Args    []any
 	Uploads []iter.Seq2[any, error]
+	// Names are what the Args are called, as many or more, for wires with named
+	// arguments; nil where they have no names. They are shared and never change.
+	Names []string
+	// Places says where the Uploads stand among all arguments, for wires where
+	// they take a place; nil: behind the Args. Shared likewise.
+	Places []int
 }
 
 // Results are the outcome of an OutCall: any number of items for a kind that
