@@ -126,6 +126,9 @@ func (p *Port) Cancel(id string) {
 	}
 }
 
+// CancelCall ends the context of a call that StartIn was, or will be, given.
+func (p *Port) CancelCall(call *Call) { call.ctx.cancel(context.Canceled) }
+
 // Put sends one record, a result, behind what waits. rec is not kept.
 func (p *Port) Put(rec []byte) { p.c().send(rec, "", result) }
 

@@ -1,0 +1,311 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/hubwire/hubwire"
+	"github.com/hubwire/hubwire/internal/jsonwire"
+	"github.com/hubwire/hubwire/wire"
+)
+
+// An addressee is where an answer goes: to the id of a request, alone or in the
+// answer to a batch.
+type addressee struct {
+	id    []byte
+	batch *inBatch
+}
+
+var nobody = addressee{id: nullID}
+
+// refuse answers input that is no message; an error ends the connection.
+func (c *Conn) refuse(e *Error) error {
+	if c.opts.CloseOnBad {
+		return &frameError{e.Message}
+	}
+	c.answerError(nobody, e)
+	return nil
+}
+
+// text takes what one frame holds: a message or a batch. An error ends the
+// connection.
+func (c *Conn) text(body []byte) error {
+	body, batch := isBatch(body)
+	if batch {
+		return c.batch(body)
+	}
+	if !c.parser.parse(body) {
+		return c.refuse(&Error{Code: CodeParse, Message: "Parse error: " + c.parser.fault() + "."})
+	}
+	return c.take(&c.parser, len(body), nil)
+}
+
+// take takes one message.
+func (c *Conn) take(p *parser, size int, batch *inBatch) error {
+	switch p.kind {
+	case request, notification:
+		c.called(p, size, batch)
+	case answer, failure, broken:
+		c.answered(p)
+	case empty:
+		if id, ok := jsonwire.Uint64(p.id); ok && c.pending.has(id) {
+			c.answered(p)
+			return nil
+		}
+		fallthrough
+	default:
+		if c.opts.CloseOnBad && batch == nil {
+			return &frameError{"invalid request: " + p.bad}
+		}
+		to := addressee{nullID, batch}
+		if p.id != nil {
+			to.id = p.id
+		}
+		batch.expect()
+		c.answerError(to, &Error{Code: CodeInvalidRequest, Message: "Invalid request: " + p.bad + "."})
+	}
+	return nil
+}
+
+// answerError answers with an error.
+func (c *Conn) answerError(to addressee, e *Error) {
+	b := buffers.get()
+	*b = c.svc.d.appendError((*b)[:0], to.id, e, c.svc.d.Codec())
+	c.answer(to, *b)
+	buffers.put(b)
+}
+
+// answerValue answers with a result.
+func (c *Conn) answerValue(to addressee, v any) {
+	b := buffers.get()
+	defer buffers.put(b)
+	rec, err := c.svc.d.appendResult((*b)[:0], to.id, v, c.svc.d.Codec())
+	if err != nil {
+		c.answerError(to, &Error{Code: CodeUnserializable, Message: "The result cannot be serialized."})
+		return
+	}
+	*b = rec
+	c.answer(to, rec)
+}
+
+// answer sends an answer that is written.
+func (c *Conn) answer(to addressee, rec []byte) {
+	if to.batch != nil {
+		to.batch.add(c, rec)
+		return
+	}
+	c.port.Put(rec)
+}
+
+// called takes a call of the peer.
+func (c *Conn) called(p *parser, size int, batch *inBatch) {
+	note := p.kind == notification
+	if len(p.method) > 0 && (p.method[0] == '$' || note && string(p.method) == c.opts.CancelMethod) {
+		if c.own(p, batch) {
+			return
+		}
+	}
+	m := c.svc.methods[string(p.method)]
+	if m == nil || note && m.streams {
+		if !note {
+			batch.expect()
+			c.answerError(addressee{p.id, batch}, &Error{Code: CodeMethodNotFound, Message: "No method by the name '" + textOf(p.method) + "' is found."})
+		}
+		return
+	}
+	k := &inCall{conn: c, method: m, note: note}
+	k.copy(p)
+	k.Size = size + callCost
+	if !note {
+		batch.expect()
+		k.to.batch = batch
+		if !c.inFlight.add(k) {
+			c.answerError(k.to, &Error{Code: CodeInvalidRequest, Message: "Invalid request: the id is in use."})
+			return
+		}
+	}
+	if m.uploads != nil {
+		k.takeUploads()
+	}
+	c.gate.start(k)
+}
+
+// textOf is a name for an error's text.
+func textOf(name []byte) string {
+	if len(name) > 200 {
+		return string(name[:200]) + "..."
+	}
+	return string(name)
+}
+
+// own takes what is the protocol's own, and reports whether it was.
+func (c *Conn) own(p *parser, batch *inBatch) bool {
+	note := p.kind == notification
+	to := addressee{p.id, batch}
+	switch string(p.method) {
+	case "$/enumerator/next":
+		if !note {
+			batch.expect()
+			to.id = append([]byte(nil), p.id...)
+			c.seqs.next(to, p.argument("token"))
+		}
+	case "$/enumerator/abort":
+		c.seqs.abort(p.argument("token"))
+		if !note {
+			batch.expect()
+			c.answerValue(to, nil)
+		}
+	case c.opts.CancelMethod:
+		if id := p.argument(c.opts.CancelKey); id != nil {
+			c.inFlight.cancel(c, id)
+		}
+		if !note {
+			batch.expect()
+			c.answerValue(to, nil)
+		}
+	default:
+		// What begins so and is unknown may be ignored as a notification.
+		return p.method[0] == '$' && note && c.svc.methods[string(p.method)] == nil
+	}
+	return true
+}
+
+// argument is a parameter by its name, or the first by position.
+func (p *parser) argument(name string) []byte {
+	switch p.shape {
+	case list:
+		if len(p.list) > 0 {
+			return p.list[0]
+		}
+	case object:
+		for i := range p.keys {
+			if string(p.key(i)) == name {
+				return p.list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// callCost is what a call that waits takes beside its bytes.
+const callCost = 256
+
+// An inCall is a call of the peer, and the way of its outcome.
+type inCall struct {
+	wire.Call
+	state  hubwire.Call // the hub's
+	conn   *Conn
+	method *method
+	to     addressee
+	note   bool
+	held   bool  // counted as waiting input
+	num    int64 // of the id, where it is a number in the usual form
+	key    uint8 // how inFlight knows it
+	gone   bool  // cancelled by the peer; guarded by inFlight.mu
+	next   *inCall
+	prod   *producer
+	list   [3][]byte
+	inline [112]byte // the bytes of most calls, so that they take one allocation
+}
+
+// copy takes what the call needs of its message.
+func (k *inCall) copy(p *parser) {
+	buf := k.inline[:0]
+	if n := len(p.id) + len(p.params); n > len(k.inline) {
+		buf = make([]byte, 0, n)
+	}
+	buf = append(append(buf, p.id...), p.params...)
+	k.to.id = buf[:len(p.id):len(p.id)]
+	params := buf[len(p.id):]
+	k.Name = k.method.name
+	k.Args.Codec = k.conn.svc.d.Codec()
+	if p.parent != nil && k.conn.port.Headers() {
+		k.Headers = map[string]string{}
+		k.Headers["traceparent"], _ = jsonwire.Text(p.parent)
+		if p.state != nil {
+			k.Headers["tracestate"], _ = jsonwire.Text(p.state)
+		}
+	}
+	values := k.list[:0]
+	if len(p.list) > len(k.list) {
+		values = make([][]byte, 0, len(p.list))
+	}
+	for i, v := range p.list {
+		end := p.ends[i]
+		values = append(values, params[end-len(v):end:end])
+	}
+	k.Stream = k.method.streams
+	k.Reply = k
+	if p.shape != object {
+		k.Args.List = values
+		return
+	}
+	if len(values) == 0 && k.method.none {
+		return
+	}
+	k.Args.Named = make(map[string][]byte, len(values))
+	for i, v := range values {
+		k.Args.Named[string(p.key(i))] = v
+	}
+	if len(k.Args.Named) < len(values) {
+		k.Args.Err = &Error{Code: CodeInvalidParams, Message: "An argument comes twice."}
+	}
+	k.Args.List = append(k.list[:0:1], params)
+}
+
+// Begin implements wire.Beginner: a stream is answered with its token.
+func (k *inCall) Begin() {
+	k.prod = k.conn.seqs.add(func() { k.conn.port.CancelCall(&k.state) })
+	k.conn.inFlight.remove(k)
+	k.conn.answerValue(k.to, json.RawMessage(k.prod.token()))
+}
+
+// Item implements wire.Reply.
+func (k *inCall) Item(ctx context.Context, v any) error {
+	raw, err := k.Args.Codec.Append(nil, v)
+	if err != nil {
+		return err
+	}
+	return k.prod.put(ctx, raw)
+}
+
+// Done implements wire.Reply.
+func (k *inCall) Done(v any, err error) {
+	c := k.conn
+	if k.note {
+		c.gate.done()
+		return
+	}
+	if k.prod != nil {
+		if err != nil {
+			k.prod.finish(errorOf(err, c.svc.detailed, c.opts.ErrorData))
+		} else {
+			k.prod.finish(nil)
+		}
+		return
+	}
+	cancelled := c.inFlight.remove(k)
+	if cancelled && c.opts.NoCancelReply {
+		k.to.batch.skip(c)
+		return
+	}
+	b := buffers.get()
+	defer buffers.put(b)
+	if err == nil {
+		rec, bad := c.svc.d.appendResult((*b)[:0], k.to.id, v, k.Args.Codec)
+		if bad == nil {
+			*b = rec
+			c.answer(k.to, rec)
+			return
+		}
+		c.svc.hubOpts.Logger.Error("jsonrpc: the result cannot be serialized", "hub", c.svc.hubOpts.Name, "call", k.Name, "err", bad)
+		e := &Error{Code: CodeUnserializable, Message: "An error occurred during serialization."}
+		if c.svc.detailed {
+			e.Message += " " + bad.Error()
+		}
+		c.answerError(k.to, e)
+		return
+	}
+	*b = c.svc.d.appendError((*b)[:0], k.to.id, errorOf(err, c.svc.detailed, c.opts.ErrorData), k.Args.Codec)
+	c.answer(k.to, *b)
+}
