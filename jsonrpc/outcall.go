@@ -324,6 +324,11 @@ func (o *outCall) Close() error {
 		c.cancel(id, o.kind)
 		return nil
 	}
+	if !o.taken && o.err == nil && o.kind.Streams() {
+		if s, err := c.sequence(o.raw); err == nil {
+			s.close() // it came when nobody waited any more
+		}
+	}
 	return nil
 }
 
