@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -154,8 +153,8 @@ func TestOutcomes(t *testing.T) {
 			f.awaitGap(t, 1)
 		},
 		"stalled for 10 s": func(t *testing.T, s *server, f *fleet) {
-			s.signal(t, syscall.SIGSTOP)
-			timer := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Signal(syscall.SIGCONT) })
+			s.signal(t, sigStop)
+			timer := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Signal(sigCont) })
 			defer timer.Stop()
 			f.awaitDown(t, 0)
 			f.awaitGap(t, 0)

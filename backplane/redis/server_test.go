@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -62,7 +61,7 @@ func startRedis(t testing.TB, args ...string) *server {
 
 func (s *server) stop() {
 	if s.cmd.ProcessState == nil {
-		_ = s.cmd.Process.Signal(syscall.SIGCONT)
+		_ = s.cmd.Process.Signal(sigCont)
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 	}
