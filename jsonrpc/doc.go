@@ -1,5 +1,6 @@
-// Package jsonrpc is JSON-RPC 2.0: a symmetric peer over any transport, and the
-// hub over JSON-RPC.
+// Package jsonrpc is JSON-RPC 2.0: a symmetric peer over a stream of bytes (a pipe,
+// a socket) and hubs over it. It is in work: what is here works, and its API may
+// change.
 //
 // A [Conn] answers what its peer calls, with the handlers of a hub, and calls the
 // peer: it is a hubwire.Caller, so the same typed names serve both ends. It is at
