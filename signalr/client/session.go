@@ -136,16 +136,22 @@ func (s *session) write(ctx context.Context, t transport) error {
 			continue
 		}
 		s.times.speak()
-		if err := t.write(p); err != nil {
-			return lostError{err}
-		}
+		err := t.write(p)
 		if last {
 			// A server that is left at once may drop what it has not yet
-			// looked at; it answers Close when it has.
-			_ = wait(ctx, answerGrace)
+			// looked at; it answers Close when it has. That answer may overtake
+			// the one to our Close, whose sending it ends.
+			if err == nil {
+				_ = wait(ctx, answerGrace)
+			}
 			leaving, cancel := context.WithTimeout(s.conn.ctx, leaveTimeout)
 			t.leave(leaving)
 			cancel()
+		}
+		switch {
+		case err != nil:
+			return lostError{err}
+		case last:
 			return errLeft
 		}
 		if buf = p; cap(buf) > maxPooled {
