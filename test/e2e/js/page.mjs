@@ -6,9 +6,10 @@ import "./all.mjs";
 const post = (outcome) => fetch("/report", { method: "POST", body: JSON.stringify(outcome) });
 const fault = (what) => post({ fault: String(what?.stack ?? what) });
 addEventListener("error", (e) => fault(e.error ?? e.message));
-// The client awaits none of the items that it uploads: those that are still to be
-// posted when a scenario stops its connection fail unheard.
-const unheard = /^(Error: )?(Cannot send data if the connection is not in the 'Connected' State|Connection stopped|Cannot send until the transport is connected)/;
+// The client awaits none of the items that it uploads, nor its pings: those that are
+// still to be posted, or on their way, when a scenario stops its connection fail
+// unheard.
+const unheard = /^(Error: )?(No Connection with that ID: Status code '404'|Cannot send data if the connection is not in the 'Connected' State|Connection stopped|Cannot send until the transport is connected)/;
 addEventListener("unhandledrejection", (e) => unheard.test(String(e.reason)) || fault(e.reason));
 
 const query = new URLSearchParams(location.search);
