@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -145,8 +146,8 @@ func TestSSEDotnetClient(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, run, "sse-server", "--client", s.url.String()+path, "--max", "1000", "--seconds", "30")
 		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
+		if _, told := errors.AsType[*exec.ExitError](err); err != nil && (!told || len(out) == 0) {
+			t.Fatalf("%s: %v", path, err) // a stream that broke is an exit status too
 		}
 		for line := range bytes.Lines(out) {
 			var v map[string]any

@@ -32,7 +32,7 @@ const allCases = 2196
 
 // slice is what runs unless HUBWIRE_GRPC_CONFORMANCE is "all": of every suite
 // something, in every configuration of the server.
-var slice = []string{"Basic/**", "Timeouts/**", "Duplicate Metadata/**", "Server Message Size/**", "gRPC Unexpected Requests/**", "gRPC-Web Unexpected Requests/**", "gRPC Proto Sub-Format/**", "gRPC-Web Proto Sub-Format/**", "Unexpected Requests/**", "Server Empty Requests/**", "TLS Client Certs/**"}
+var slice = []string{"Basic/**", "Timeouts/**", "Duplicate Metadata/**", "Server Message Size/**", "gRPC Unexpected Requests/**", "gRPC-Web Unexpected Requests/**", "gRPC Proto Sub-Format Requests/**", "gRPC-Web Proto Sub-Format Requests/**", "Unexpected Requests/**", "Server Empty Requests/**", "TLS Client Certs/**"}
 
 // TestConformance runs connectrpc.com/conformance in server mode.
 func TestConformance(t *testing.T) {
