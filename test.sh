@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests everything, or some of it; the last line counts.
 #
-#   ./test.sh            all; installs what it needs (Debian, as root), under 15 minutes on two cores
+#   ./test.sh            all; installs what it needs (Debian, as root), about 25 minutes on two cores
 #   ./test.sh quick      format, vet and unit tests: nothing to install but Go, under three minutes
 #   ./test.sh STEP ...   some steps; ./test.sh help lists them
 set -euo pipefail

@@ -318,8 +318,8 @@ func (c *conn) end(e *ending) {
 // endAside is end for all others, who must not wait.
 func (c *conn) endAside(e *ending) { c.endWith(e, nil) }
 
-// endWith is endAside; cut, which is not nil where the stream must not wait for its
-// peer, comes when this is the end that counts.
+// endWith is endAside. cut, where it is not nil, ends a stream that must not wait for
+// its peer, also where another end counts; it comes when this one is known.
 func (c *conn) endWith(e *ending, cut func()) {
 	begun := c.begin(e)
 	if cut != nil {
