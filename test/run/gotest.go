@@ -25,8 +25,13 @@ type event struct {
 }
 
 // goTest runs go test in a folder and counts. Tests with subtests are counted
-// by these.
+// by these. A few that fail are run again.
 func goTest(ctx context.Context, r *result, dir string, args ...string) {
+	again(ctx, r, dir, args, run(ctx, r, dir, args))
+}
+
+// run is go test once; it returns the tests that failed.
+func run(ctx context.Context, r *result, dir string, args []string) []failure {
 	cmd := command(ctx, dir, "go", append([]string{"test", "-json", "-timeout", "15m"}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -36,26 +41,30 @@ func goTest(ctx context.Context, r *result, dir string, args ...string) {
 	}
 	if err != nil {
 		r.fail("go test "+strings.Join(args, " "), err.Error())
-		return
+		return nil
 	}
 	before := len(r.failed)
-	newCounter(r).read(out)
+	c := newCounter(r)
+	c.read(out)
 	if err := cmd.Wait(); err != nil && len(r.failed) == before {
 		r.fail("go test "+strings.Join(args, " "), err.Error()+"\n"+stderr.String())
 	}
+	return c.failures
 }
 
 type counter struct {
 	r       *result
 	output  map[string]*strings.Builder // of tests that run
 	parents map[string]bool             // names that have subtests; true: one of them failed
+
+	failures []failure
 }
 
-func newCounter(r *result) counter {
-	return counter{r, map[string]*strings.Builder{}, map[string]bool{}}
+func newCounter(r *result) *counter {
+	return &counter{r: r, output: map[string]*strings.Builder{}, parents: map[string]bool{}}
 }
 
-func (c counter) read(lines io.Reader) {
+func (c *counter) read(lines io.Reader) {
 	scan := bufio.NewScanner(lines)
 	scan.Buffer(nil, 64<<20)
 	for scan.Scan() {
@@ -68,7 +77,7 @@ func (c counter) read(lines io.Reader) {
 	}
 }
 
-func (c counter) event(e event) {
+func (c *counter) event(e event) {
 	name := strings.TrimPrefix(e.Package, "github.com/hubwire/")
 	if e.ImportPath != "" {
 		name = e.ImportPath
@@ -96,7 +105,7 @@ func (c counter) event(e event) {
 	}
 }
 
-func (c counter) end(e event, name string) {
+func (c *counter) end(e event, name string) {
 	var said string
 	if b := c.output[name]; b != nil {
 		said = b.String()
@@ -112,6 +121,7 @@ func (c counter) end(e event, name string) {
 		// build, panics or leaves goroutines behind.
 		if !childFailed && (e.Test != "" || e.Action == "build-fail" || !c.failedIn(name)) {
 			c.r.fail(name, said)
+			c.failures = append(c.failures, failure{name, e.Package, e.Test, said})
 		}
 	case e.Test == "" || isParent: // counted by what is inside
 	case e.Action == "skip":
@@ -133,7 +143,7 @@ func parents(e event, name string) (all []string) {
 }
 
 // failedIn reports whether a test of the package has failed.
-func (c counter) failedIn(pkg string) bool {
+func (c *counter) failedIn(pkg string) bool {
 	for name := range c.r.failed {
 		if strings.HasPrefix(name, pkg+".") || strings.HasPrefix(name, "github.com/hubwire/"+pkg) {
 			return true

@@ -37,7 +37,11 @@ func TestCounter(t *testing.T) {
 {"Action":"pass","Package":"github.com/hubwire/hubwire/d"}
 `
 	r := newResult()
-	newCounter(r).read(strings.NewReader(strings.TrimSpace(said)))
+	c := newCounter(r)
+	c.read(strings.NewReader(strings.TrimSpace(said)))
+	if len(c.failures) != 3 || c.failures[0] != (failure{"hubwire/a.TestTable/two", "github.com/hubwire/hubwire/a", "TestTable/two", "    a_test.go:7: got 1, want 2\n"}) {
+		t.Errorf("failures %+v", c.failures)
+	}
 	if want := []string{"hubwire/a.TestGood", "hubwire/a.TestTable/one/with/slashes", "hubwire/c.TestLeaky"}; !slices.Equal(names(r.passed), want) {
 		t.Errorf("passed %q, want %q", names(r.passed), want)
 	}

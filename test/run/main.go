@@ -44,7 +44,7 @@ func main() {
 		fmt.Println(err)
 		os.Exit(2)
 	}
-	os.Exit(run(ctx, chosen))
+	os.Exit(runAll(ctx, chosen))
 }
 
 func choose(args []string) ([]step, error) {
@@ -81,8 +81,8 @@ func usage() string {
 	return b.String()
 }
 
-// run runs the steps and gives the exit status.
-func run(ctx context.Context, chosen []step) int {
+// runAll runs the steps and gives the exit status.
+func runAll(ctx context.Context, chosen []step) int {
 	total := newResult()
 	for _, s := range chosen {
 		fmt.Printf("== %s: %s\n", s.name, s.about)
@@ -100,6 +100,9 @@ func run(ctx context.Context, chosen []step) int {
 	}
 	if len(total.skipped) > 0 {
 		fmt.Printf("== skipped\n%s", total.reasons())
+	}
+	if len(total.chance) > 0 {
+		fmt.Printf("== passed only when run again\n   %s\n", strings.Join(names(total.chance), "\n   "))
 	}
 	if len(total.failed) > 0 {
 		fmt.Printf("== failed\n   %s\n", strings.Join(names(total.failed), "\n   "))

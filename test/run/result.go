@@ -15,10 +15,13 @@ type result struct {
 	passed  map[string]bool
 	failed  map[string]bool
 	skipped map[string]string // with the reason
+	chance  map[string]bool   // passed, but not at once
+
+	quiet bool // failures are not shown
 }
 
 func newResult() *result {
-	return &result{map[string]bool{}, map[string]bool{}, map[string]string{}}
+	return &result{passed: map[string]bool{}, failed: map[string]bool{}, skipped: map[string]string{}, chance: map[string]bool{}}
 }
 
 func (r *result) pass(name string) { r.passed[name] = true }
@@ -26,10 +29,21 @@ func (r *result) pass(name string) { r.passed[name] = true }
 // fail counts a failure and shows what it said.
 func (r *result) fail(name, output string) {
 	r.failed[name] = true
+	if r.quiet {
+		return
+	}
 	fmt.Printf("   FAIL %s\n", name)
 	if output = strings.TrimRight(output, "\n"); output != "" {
 		fmt.Println("        " + strings.ReplaceAll(output, "\n", "\n        "))
 	}
+}
+
+// passAgain is for a test that failed and then passed, run alone.
+func (r *result) passAgain(name string) {
+	delete(r.failed, name)
+	r.passed[name] = true
+	r.chance[name] = true
+	fmt.Printf("   %s has passed when run again\n", name)
 }
 
 func (r *result) skip(name, reason string) { r.skipped[name] = strings.TrimSpace(reason) }
@@ -40,6 +54,7 @@ func (r *result) add(o *result) {
 	maps.Copy(r.passed, o.passed)
 	maps.Copy(r.failed, o.failed)
 	maps.Copy(r.skipped, o.skipped)
+	maps.Copy(r.chance, o.chance)
 	for name := range r.failed {
 		delete(r.passed, name)
 	}
@@ -51,7 +66,11 @@ func (r *result) add(o *result) {
 }
 
 func (r *result) counts() string {
-	return fmt.Sprintf("%d passed, %d failed, %d skipped", len(r.passed), len(r.failed), len(r.skipped))
+	s := fmt.Sprintf("%d passed, %d failed, %d skipped", len(r.passed), len(r.failed), len(r.skipped))
+	if len(r.chance) > 0 {
+		s += fmt.Sprintf("; %d of those passed only when run again", len(r.chance))
+	}
+	return s
 }
 
 // reasons lists why tests were skipped, those of one reason in one line.

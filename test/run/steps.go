@@ -99,7 +99,7 @@ func fuzz(ctx context.Context, r *result) {
 			pkg := "." + strings.TrimPrefix(fields[1], "github.com/hubwire/hubwire")
 			for _, t := range targets {
 				name := strings.TrimPrefix(fields[1], "github.com/hubwire/") + "." + t + " (fuzzing)"
-				try(ctx, r, name, ".", "go", "test", "-run", "^$", "-fuzz", "^"+t+"$", "-fuzztime", "3s", "-parallel", "2", pkg)
+				fuzzTarget(ctx, r, name, t, pkg)
 			}
 			targets = nil
 		}
