@@ -77,3 +77,6 @@ func Errorf(code Code, format string, args ...any) *Error {
 type panicError struct{ v any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.v) }
+
+// Panicked marks the error for wires that have a code for it.
+func (*panicError) Panicked() {}

@@ -196,8 +196,9 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	c.closing = true
 	cause := c.reason
+	_, lost := errors.AsType[*frameError](err)
 	if c.err == nil {
-		switch _, lost := errors.AsType[*frameError](err); {
+		switch {
 		case cause != nil:
 			c.err = cause
 		case lost:
@@ -213,7 +214,7 @@ func (c *Conn) finish(err error) {
 		c.port.Kick()
 		c.port.Unblock()
 		c.port.End(cause)
-		if cause == nil {
+		if cause == nil || lost { // what came before a fault has its answers
 			ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 			_ = c.port.Flush(ctx) // a peer that does not read loses it
 			cancel()

@@ -120,11 +120,17 @@ func failed(err error, detailed bool) *Error {
 		x := *errCancelled
 		return &x
 	}
-	text := "The method failed."
+	code, text := CodeFailed, "The method failed."
+	if _, ok := errors.AsType[interface {
+		error
+		Panicked()
+	}](err); ok {
+		code, text = CodeInternal, "Internal error."
+	}
 	if detailed && err != nil {
 		text = err.Error()
 	}
-	return &Error{Code: CodeFailed, Message: text}
+	return &Error{Code: code, Message: text}
 }
 
 // parseError reads the error of an answer. What is missing is zero.

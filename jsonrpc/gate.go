@@ -38,6 +38,7 @@ func (g *gate) start(k *inCall) {
 	if g.busy || g.pumping {
 		g.conn.port.Hold(k.Size)
 		k.held = true
+		g.conn.inFlight.hold(k)
 		g.mu.Unlock()
 		return
 	}
@@ -57,10 +58,13 @@ func (g *gate) pumpLocked() (started bool) {
 		k.next = nil
 		g.busy = k.note
 		g.mu.Unlock()
+		g.conn.port.StartIn(&k.state, &k.Call)
 		if k.held {
 			g.conn.port.Free(k.Size)
+			if g.conn.inFlight.begin(k) {
+				g.conn.port.CancelCall(&k.state)
+			}
 		}
-		g.conn.port.StartIn(&k.state, &k.Call)
 		started = true
 		g.mu.Lock()
 	}
@@ -126,6 +130,22 @@ func (f *inFlight) add(k *inCall) bool {
 	return !old
 }
 
+// hold says that the hub does not have the call yet.
+func (f *inFlight) hold(k *inCall) {
+	f.mu.Lock()
+	k.waits = true
+	f.mu.Unlock()
+}
+
+// begin says that the hub has it, and reports whether the peer has cancelled it
+// meanwhile.
+func (f *inFlight) begin(k *inCall) (cancelled bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k.waits = false
+	return k.gone
+}
+
 // remove forgets a call and reports whether the peer has cancelled it.
 func (f *inFlight) remove(k *inCall) (cancelled bool) {
 	f.mu.Lock()
@@ -147,11 +167,12 @@ func (f *inFlight) cancel(c *Conn, id []byte) {
 	if n, ok := jsonwire.Int64(id); ok && k == nil {
 		k = f.number[n]
 	}
+	begun := false
 	if k != nil {
-		k.gone = true
+		k.gone, begun = true, !k.waits
 	}
 	f.mu.Unlock()
-	if k != nil {
+	if begun {
 		c.port.CancelCall(&k.state)
 	}
 }

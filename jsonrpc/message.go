@@ -202,6 +202,7 @@ type inCall struct {
 	num    int64 // of the id, where it is a number in the usual form
 	key    uint8 // how inFlight knows it
 	gone   bool  // cancelled by the peer; guarded by inFlight.mu
+	waits  bool  // the hub does not have it yet; likewise
 	next   *inCall
 	prod   *producer
 	list   [3][]byte
