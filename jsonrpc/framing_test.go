@@ -179,8 +179,7 @@ func TestLengths(t *testing.T) {
 func TestSniff(t *testing.T) {
 	for _, f := range []jsonrpc.Framing{jsonrpc.Header, jsonrpc.Newline, jsonrpc.Length} {
 		synctest.Test(t, func(t *testing.T) {
-			r := serveRaw(t, newHub(nil), &jsonrpc.Options{Framing: jsonrpc.Sniff})
-			r.framing = f
+			r := serveRawIn(t, f, newHub(nil), &jsonrpc.Options{Framing: jsonrpc.Sniff})
 			r.alive()
 			r.alive()
 		})

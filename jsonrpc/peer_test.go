@@ -38,11 +38,18 @@ var quiet = slog.New(slog.DiscardHandler)
 // serveRaw joins a raw peer to a new connection of the hub.
 func serveRaw(t testing.TB, hub *hubwire.Hub, opts *jsonrpc.Options) *raw {
 	t.Helper()
-	a, b := net.Pipe()
-	r := &raw{t: t, nc: b, conn: jsonrpc.NewConn(a, hub, opts), ended: make(chan struct{})}
+	f := jsonrpc.Header
 	if opts != nil {
-		r.framing = opts.Framing
+		f = opts.Framing
 	}
+	return serveRawIn(t, f, hub, opts)
+}
+
+// serveRawIn is serveRaw for a peer with a framing of its own.
+func serveRawIn(t testing.TB, f jsonrpc.Framing, hub *hubwire.Hub, opts *jsonrpc.Options) *raw {
+	t.Helper()
+	a, b := net.Pipe()
+	r := &raw{t: t, nc: b, conn: jsonrpc.NewConn(a, hub, opts), framing: f, ended: make(chan struct{})}
 	go r.read() // ends with the pipe
 	t.Cleanup(r.close)
 	return r
