@@ -49,18 +49,20 @@ type AddressKind uint8
 
 // The kinds of addresses.
 const (
-	AddressAll   AddressKind = iota + 1 // every connection of the hub
-	AddressGroup                        // the members of a group
-	AddressUser                         // the connections of a user
-	AddressConn                         // one connection
-	AddressNode                         // one node, for answers and acknowledgements
+	AddressAll      AddressKind = iota + 1 // every connection of the hub
+	AddressGroup                           // the members of a group
+	AddressUser                            // the connections of a user
+	AddressConn                            // one connection
+	AddressNode                            // one node, for answers and acknowledgements
+	AddressNodes                           // every node of the hub
+	AddressPresence                        // the nodes that are told who comes and goes
 )
 
 // An Address is what messages are published to.
 type Address struct {
 	Hub  string
 	Kind AddressKind
-	Name string // empty for AddressAll
+	Name string // empty for AddressAll, AddressNodes and AddressPresence
 }
 
 // A MessageKind says what a Message is.
@@ -75,6 +77,11 @@ const (
 	MessageAck                           // the acknowledgement of ID
 	MessageForget                        // nobody waits for the answer to ID any more
 	MessageKick                          // connections end, but for Except; Error says why
+	// MessageNode is what hubs of this library say to each other, at AddressNode,
+	// AddressNodes and AddressPresence: one Blob, with ID and Node. A backplane
+	// looks into none of it. One that speaks the format of others carries what
+	// Append writes, where those do not listen.
+	MessageNode
 )
 
 // A Blob is an encoded event, or an encoded answer, in one protocol.
@@ -89,8 +96,8 @@ type Message struct {
 	Kind   MessageKind
 	Blobs  []Blob   // event: one for each protocol; answer: none or one
 	Except []string // event: connections that do not get it
-	ID     string   // question, answer, join, leave, ack
-	Node   string   // question, join, leave: where the answer goes
+	ID     string   // question, answer, join, leave, ack, node
+	Node   string   // question, join, leave: where the answer goes; node: who says it
 	Conn   string   // join, leave
 	Group  string   // join, leave
 	Error  string   // answer: the client's error
@@ -144,7 +151,7 @@ func ParseMessage(src []byte) (*Message, error) {
 		return nil, fmt.Errorf("hubwire: backplane message of version %d", src[0])
 	}
 	m := &Message{Kind: MessageKind(src[1]), Failed: src[2]&1 != 0, Gone: src[2]&2 != 0, Reconnect: src[2]&4 != 0}
-	if m.Kind < MessageEvent || m.Kind > MessageKick {
+	if m.Kind < MessageEvent || m.Kind > MessageNode {
 		return nil, fmt.Errorf("hubwire: backplane message of kind %d", src[1])
 	}
 	r := textReader{src: src[3:]}

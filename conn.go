@@ -176,7 +176,7 @@ func (c *Conn) join(ctx context.Context, name string) error {
 	}
 	if c.groups[name] != nil {
 		c.state.Unlock()
-		return nil
+		return c.hub.subscribe(ctx, toGroup, name) // which may still be under way
 	}
 	if c.groups == nil {
 		c.groups = map[string]*membership{}

@@ -67,3 +67,17 @@ func AdmitAround(src, out []int32) (got []int) {
 	}
 	return got
 }
+
+// Note is a note with these names.
+func Note(names ...string) []byte {
+	return (&note{op: noteTell, more: true, n: 1 << 40, user: "u", after: "a", names: names}).append(nil)
+}
+
+// NoteAgain reads a note and writes it again.
+func NoteAgain(b []byte) ([]byte, bool) {
+	n, err := parseNote(b)
+	if err != nil {
+		return nil, false
+	}
+	return n.append(nil), true
+}

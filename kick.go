@@ -3,7 +3,6 @@ package hubwire
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // Kick ends the connections that to means, on every node: those of an Audience,
@@ -11,27 +10,13 @@ import (
 // where reconnect says so. Kicking who is gone is no error, so a Kick that failed
 // can be repeated.
 func (h *Hub) Kick(ctx context.Context, to Target, reason string, reconnect bool) error {
-	if to.Hub() != h {
-		return errors.New("hubwire: Kick: the target is of another hub")
-	}
-	if l, ok := to.(latest); ok {
-		to = l.Target
-	}
-	kind, names, except := toConn, []string(nil), []string(nil)
-	switch t := to.(type) {
-	case Audience:
-		kind, names, except = t.kind, t.names, t.except
-	case userTarget:
-		kind, names = toUser, t.ids
-	case connsTarget:
-		names = t.ids
-	case peer:
-		names = []string{t.id}
-	case *Conn:
-		t.kick(reason, reconnect)
+	if c, ok := to.(*Conn); ok && c.hub == h {
+		c.kick(reason, reconnect)
 		return nil
-	default:
-		return fmt.Errorf("hubwire: Kick: a target of type %T", to)
+	}
+	kind, names, except, err := h.addressed("Kick", to)
+	if err != nil {
+		return err
 	}
 	m := &Message{Kind: MessageKick, Error: reason, Reconnect: reconnect, Except: except}
 	r := h.remote

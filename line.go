@@ -39,6 +39,7 @@ const (
 	opOne             // rec to conn
 	opJoin            // m becomes a member
 	opLeave           // m is a member no more
+	opRead            // read gets the members of to
 )
 
 // An entry is one line of the log.
@@ -52,6 +53,7 @@ type entry struct {
 	rec   []byte // of opOne: a copy
 	key   string // of opOne
 	m     *membership
+	read  func([]*Conn) // of opRead; what it is given is the worker's
 }
 
 // An encoded is an event in every protocol in use.
@@ -194,6 +196,8 @@ func (s *shard) distribute(log []entry) {
 			e.m.target.parts[s.index].insert(e.m)
 		case opLeave:
 			e.m.target.parts[s.index].remove(e.m)
+		case opRead:
+			e.read(e.to.parts[s.index].members)
 		}
 		i++
 	}

@@ -67,9 +67,11 @@ func (r *remote) State(up bool, err error) {
 	}
 	r.mu.Unlock()
 	if up {
+		r.nodesAgain()
 		r.h.log.Info("hubwire: the backplane is up", "hub", r.h.opts.Name)
 		return
 	}
+	r.fleet.deafen()
 	r.h.log.Error("hubwire: the backplane is down", "hub", r.h.opts.Name, "err", err)
 }
 

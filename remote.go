@@ -36,6 +36,8 @@ type remote struct {
 	ids  atomic.Uint32
 	jobs sync.WaitGroup // goroutines that subscribe and unsubscribe, or answer
 
+	fleet fleet
+
 	startMu sync.Mutex // guards the following
 	started bool
 	listens bool      // to all and to this node
@@ -66,10 +68,12 @@ type subscription struct {
 }
 
 func newRemote(h *Hub) *remote {
-	return &remote{
+	r := &remote{
 		h: h, bp: h.opts.Backplane, node: newNode(), health: Health{Up: true},
 		subs: map[Address]*subscription{}, echoes: map[Address][]*echo{}, acks: map[string]chan struct{}{},
 	}
+	r.fleet.init()
+	return r
 }
 
 // newNode names a node as ASP.NET Core does: the machine, and 128 random bits.
@@ -112,12 +116,13 @@ func (r *remote) start(ctx context.Context) error {
 		}
 		r.started, r.failed = true, nil
 	}
-	for _, a := range []Address{r.address(AddressAll, ""), r.address(AddressNode, r.node)} {
+	for _, a := range []Address{r.address(AddressAll, ""), r.address(AddressNode, r.node), r.address(AddressNodes, "")} {
 		if err := r.subscribe(ctx, a); err != nil {
 			return err
 		}
 	}
 	r.listens = true
+	r.greetNodes()
 	return nil
 }
 
@@ -248,6 +253,8 @@ func (r *remote) Message(from Address, m *Message) {
 		if kind := slices.Index(addressKinds[:], from.Kind); kind >= 0 {
 			r.h.kickHere(targetKind(kind), from.Name, m)
 		}
+	case MessageNode:
+		r.note(m)
 	case MessageAck:
 		r.mu.Lock()
 		if done := r.acks[m.ID]; done != nil {

@@ -156,6 +156,7 @@ func (h *Hub) closeRemote(ctx context.Context) error {
 	if r == nil {
 		return nil
 	}
+	r.leaveNodes(ctx)
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()

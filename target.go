@@ -311,5 +311,31 @@ func (t *target) drop(m *membership) bool {
 	return t.dead
 }
 
+// membersHere are the connections of a target on this node, in no order: those
+// that what is sent now would go to.
+func (h *Hub) membersHere(kind targetKind, name string) (all []*Conn) {
+	t := h.target(kind, name)
+	if t == nil {
+		return nil
+	}
+	var mu sync.Mutex // guards all
+	var wait sync.WaitGroup
+	t.mu.Lock()
+	for i := range t.parts {
+		if t.parts[i].n > 0 {
+			wait.Add(1)
+			h.shards[i].append(entry{op: opRead, to: t, read: func(cs []*Conn) {
+				mu.Lock()
+				all = append(all, cs...)
+				mu.Unlock()
+				wait.Done()
+			}}, memberSize)
+		}
+	}
+	t.mu.Unlock()
+	wait.Wait() // for a worker's phase 1
+	return all
+}
+
 // memberSize is what a join or leave counts in the line.
 const memberSize = 64

@@ -186,6 +186,101 @@ func testGroups(t *testing.T, join joinFunc) {
 	}
 }
 
+// knowing waits until every node knows all the others.
+func knowing(t *testing.T, nodes []*Server) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		known := 0
+		for _, s := range nodes {
+			if len(s.Hub().Nodes()) == len(nodes) {
+				known++
+			}
+		}
+		if known == len(nodes) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d nodes know all the others", known, len(nodes))
+		}
+	}
+}
+
+// The nodes know each other; any of them joins and leaves for the connections of
+// a user wherever they are, counts, and says who is there.
+func testFleet(t *testing.T, join joinFunc) {
+	nodes := hubs(t, join, 3)
+	var anns []*Client
+	for _, s := range nodes {
+		for range 2 {
+			anns = append(anns, s.DialUser(t, "ann"))
+		}
+		s.DialUser(t, "bob")
+	}
+	knowing(t, nodes)
+	for i, s := range nodes {
+		hub, room := s.Hub(), fmt.Sprint("room", i)
+		for range 2 { // twice is once
+			must(t, hub.JoinUser(t.Context(), "ann", room, "every"))
+		}
+		must(t, hub.JoinUser(t.Context(), "nobody", room))
+		for k, test := range []struct {
+			to   hubwire.Target
+			want int
+		}{
+			{hub.Group(room), 6}, {hub.Group(room).Except(anns[0].ID(), anns[5].ID(), anns[5].ID(), "x"), 4}, {hub.Group(room, "every"), 12}, {hub.Group("empty"), 0},
+			{hub.All(), 9}, {hub.User("ann"), 6}, {hub.User("ann", "bob"), 9}, {hub.User("nobody"), 0},
+			{hub.Conn(anns[3].ID()), 1}, {hub.Conn("nobody"), 0}, {hub.Conns(anns[0].ID(), anns[4].ID(), "nobody"), 2},
+		} {
+			if n, err := hub.Count(t.Context(), test.to); n != test.want || err != nil {
+				t.Errorf("count %d at node %d: %d, %v; want %d", k, i, n, err, test.want)
+			}
+		}
+		for name, page := range map[string]func(context.Context, string, string) (*hubwire.Page, error){room: hub.Presence, "ann": hub.PresenceUser} {
+			p, err := page(t.Context(), name, "")
+			must(t, err)
+			var got, want []string
+			for _, m := range p.Members {
+				got = append(got, m.Conn)
+				if m.User != "ann" || !slices.Contains(hub.Nodes(), m.Node) {
+					t.Errorf("%+v", m)
+				}
+			}
+			for _, c := range anns {
+				want = append(want, c.ID())
+			}
+			slices.Sort(want)
+			if !slices.Equal(got, want) || p.Next != "" {
+				t.Errorf("node %d: %s has %q, want %q", i, name, got, want)
+			}
+		}
+		// It holds for what is sent from then on.
+		must(t, bpText.Send(t.Context(), hub.Group(room), room))
+		for _, c := range anns {
+			if got := Next(t, c, bpText); got != room {
+				t.Fatalf("got %q", got)
+			}
+		}
+		must(t, hub.LeaveUser(t.Context(), "ann", room))
+		must(t, bpText.Send(t.Context(), hub.Group(room, "every"), "after"))
+		for _, c := range anns {
+			if got := Next(t, c, bpText); got != "after" {
+				t.Fatalf("got %q", got)
+			}
+		}
+		if n, err := hub.Count(t.Context(), hub.Group(room)); n != 0 || err != nil {
+			t.Errorf("%d members, %v", n, err)
+		}
+	}
+	must(t, nodes[1].Hub().Shutdown(t.Context()))
+	for _, s := range []*Server{nodes[0], nodes[2]} {
+		for end := time.Now().Add(patience); len(s.Hub().Nodes()) > 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+		if n, err := s.Hub().Count(t.Context(), s.Hub().User("ann")); n != 4 || err != nil {
+			t.Errorf("after a node has left: %d, %v", n, err)
+		}
+	}
+}
+
 // A connection can be asked from any node, and waiting ends with its context and
 // with the connection.
 func testQuestions(t *testing.T, join joinFunc) {

@@ -39,6 +39,7 @@ func TestBackplane(t *testing.T, join func(t testing.TB, n int) []hubwire.Backpl
 		{"Targets", testTargets},
 		{"HubOrder", testHubOrder},
 		{"Groups", testGroups},
+		{"Fleet", testFleet},
 		{"Questions", testQuestions},
 		{"LastLeaves", testLastLeaves},
 	} {
@@ -176,7 +177,8 @@ func testKinds(t *testing.T, join joinFunc) {
 		return hubwire.Address{Hub: testHub, Kind: kind, Name: name}
 	}
 	group, conn, node := groupAddress("g"), address(hubwire.AddressConn, "c"), address(hubwire.AddressNode, "n")
-	must(t, nodes[1].Subscribe(t.Context(), group, conn, node, address(hubwire.AddressAll, "")))
+	fleet, watchers := address(hubwire.AddressNodes, ""), address(hubwire.AddressPresence, "")
+	must(t, nodes[1].Subscribe(t.Context(), group, conn, node, address(hubwire.AddressAll, ""), fleet, watchers))
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
@@ -198,6 +200,9 @@ func testKinds(t *testing.T, join joinFunc) {
 		{conn, &hubwire.Message{Kind: hubwire.MessageLeave, ID: "3", Node: "n", Conn: "c", Group: ""}},
 		{node, &hubwire.Message{Kind: hubwire.MessageAck, ID: "3"}},
 		{group, &hubwire.Message{Kind: hubwire.MessageKick, Error: "out", Reconnect: true, Except: []string{"a"}}},
+		{node, &hubwire.Message{Kind: hubwire.MessageNode, ID: "4", Node: "m", Blobs: []hubwire.Blob{{Bytes: every}}}},
+		{fleet, &hubwire.Message{Kind: hubwire.MessageNode, Node: "m", Except: []string{"a", "b"}, Blobs: []hubwire.Blob{{Bytes: every}}}},
+		{watchers, &hubwire.Message{Kind: hubwire.MessageNode, Node: "m", Blobs: []hubwire.Blob{{Bytes: []byte{1}}}}},
 	} {
 		publish(t, nodes[0], test.to, test.m)
 		got := ins[1].take(t, 1)[0]
@@ -302,13 +307,18 @@ func testAddresses(t *testing.T, join joinFunc) {
 			all = append(all, hubwire.Address{Hub: testHub, Kind: kind, Name: name})
 		}
 	}
-	all = append(all, hubwire.Address{Hub: testHub, Kind: hubwire.AddressAll})
+	for _, kind := range []hubwire.AddressKind{hubwire.AddressAll, hubwire.AddressNodes, hubwire.AddressPresence} {
+		all = append(all, hubwire.Address{Hub: testHub, Kind: kind})
+	}
 	for _, a := range all {
 		must(t, nodes[1].Subscribe(t.Context(), a))
 	}
 	for i, a := range all {
 		m := event(fmt.Sprint(i))
-		if a.Kind == hubwire.AddressNode { // what a node gets is answers
+		switch a.Kind {
+		case hubwire.AddressNodes, hubwire.AddressPresence:
+			m.Kind = hubwire.MessageNode
+		case hubwire.AddressNode: // what a node gets is answers
 			m = &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "json", Bytes: []byte(fmt.Sprint(i))}}}
 		}
 		publish(t, nodes[0], a, m)

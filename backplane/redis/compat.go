@@ -17,6 +17,7 @@ const (
 	commands                        // changes of groups, for all nodes
 	acks
 	answers
+	notes // what ASP.NET Core has not, where it does not listen
 )
 
 type channel struct {
@@ -38,7 +39,11 @@ func (b *Backplane) channels(a hubwire.Address) []channel {
 	case hubwire.AddressConn:
 		return []channel{{head + ":connection:" + a.Name, conn}}
 	case hubwire.AddressNode:
-		return []channel{{head + ":internal:ack:" + a.Name, acks}, {b.prefix + returnHead(a.Hub) + a.Name, answers}}
+		return []channel{{head + ":internal:ack:" + a.Name, acks}, {b.prefix + returnHead(a.Hub) + a.Name, answers}, {head + ":hubwire:node:" + a.Name, notes}}
+	case hubwire.AddressNodes:
+		return []channel{{head + ":hubwire:nodes", notes}}
+	case hubwire.AddressPresence:
+		return []channel{{head + ":hubwire:presence", notes}}
 	}
 	return nil
 }
@@ -64,6 +69,12 @@ func (b *Backplane) encode(to hubwire.Address, m *hubwire.Message) (channel stri
 	cs := b.channels(to)
 	if len(cs) == 0 {
 		return "", nil, "", errUnable
+	}
+	if last := cs[len(cs)-1]; m.Kind == hubwire.MessageNode || last.kind == notes && len(cs) == 1 {
+		if m.Kind != hubwire.MessageNode || last.kind != notes {
+			return "", nil, "", errUnable
+		}
+		return last.name, m.Append(nil), "", nil
 	}
 	node := to.Kind == hubwire.AddressNode
 	switch m.Kind {
@@ -191,6 +202,15 @@ func (b *Backplane) decode(e entry, payload []byte) (hubwire.Address, *hubwire.M
 			m.Failed, m.Error = true, c.text
 		case c.has:
 			m.Blobs = []hubwire.Blob{{Protocol: protocol, Bytes: c.value}}
+		}
+		return from, m, nil
+	case notes:
+		m, err := hubwire.ParseMessage(payload)
+		if err == nil && m.Kind != hubwire.MessageNode {
+			err = errForm
+		}
+		if err != nil {
+			return from, nil, fmt.Errorf("note: %w", err)
 		}
 		return from, m, nil
 	}
