@@ -217,6 +217,7 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 		h = m.opts.Middleware(h)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		unread := r.Body
 		switch {
 		case !m.policy.Host(r):
 			m.hubOpts.Logger.Info("sse: host refused", "hub", m.hubOpts.Name, "host", r.Host, "remote", r.RemoteAddr)
@@ -228,6 +229,7 @@ func (m *mount) wrap(h http.Handler) http.Handler {
 		default:
 			h.ServeHTTP(w, r)
 		}
+		drainBody(w, r, unread)
 	})
 }
 

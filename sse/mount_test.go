@@ -566,6 +566,87 @@ func TestMountForged(t *testing.T) {
 	})
 }
 
+// An answer that does not wait for the body is not lost to the reset of a
+// connection on which the body is still under way.
+func TestMountUnreadBody(t *testing.T) {
+	for _, c := range []struct {
+		head   string
+		size   int
+		status string
+		taken  bool // all of the body
+	}{
+		{"Content-Type: text/plain", 200 << 10, "415", true},
+		{"Content-Type: text/plain", 1 << 20, "415", false},
+		{isJSON, 200 << 10, "413", true},
+		{isJSON, 1 << 20, "413", false},
+		{isJSON + "\r\nOrigin: https://evil.example", 200 << 10, "403", true},
+		{isJSON + "\r\nHubwire-Connection: none", 1 << 20, "404", false},
+	} {
+		for _, proto := range []string{"1.0", "1.1"} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, nil, &sse.MountOptions{MaxBody: 100})
+				conn, err := s.pipe.dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				sent := make(chan error, 1)
+				go func() { // ends with conn
+					_, err := fmt.Fprintf(conn, "POST /hub/Echo HTTP/%s\r\nHost: site.test\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n%s", proto, c.head, c.size, strings.Repeat("x", c.size))
+					sent <- err
+				}()
+				b, err := io.ReadAll(bufio.NewReader(conn))
+				if err != nil || !strings.HasPrefix(string(b), "HTTP/"+proto+" "+c.status+" ") {
+					t.Errorf("%s, %d bytes: %.60q, %v", c.head, c.size, b, err)
+				}
+				if err := <-sent; c.taken != (err == nil) {
+					t.Errorf("%s, %d bytes: the body: %v", c.head, c.size, err)
+				}
+			})
+		}
+	}
+}
+
+func TestMountUnreadBodyStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil, nil)
+		conn, err := s.pipe.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		begin := time.Now()
+		go func() { // ends with conn
+			_, _ = fmt.Fprintf(conn, "POST /hub/Echo HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", 1<<20, strings.Repeat("x", 1<<20))
+		}()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 415 || time.Since(begin) != 0 {
+			t.Fatalf("%v, %v after %v", resp, err, time.Since(begin))
+		}
+		_, _ = io.Copy(io.Discard, conn)
+		if d := time.Since(begin); d < 100*time.Millisecond {
+			t.Errorf("the server has closed %v after its answer, with most of the body to come", d)
+		}
+	})
+}
+
+// A client that announces a body and sends none is waited for, but not long.
+func TestMountUnreadBodyStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil, nil)
+		conn, err := s.pipe.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		begin := time.Now()
+		_, _ = io.WriteString(conn, "POST /hub/Echo HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\nContent-Length: 100\r\n\r\n")
+		if b, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 415 ") || time.Since(begin) > 10*time.Second {
+			t.Errorf("%.60q, %v after %v", b, err, time.Since(begin))
+		}
+	})
+}
+
 func TestMountVerbs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, nil, nil)

@@ -123,6 +123,34 @@ func (m *mount) body(w http.ResponseWriter, r *http.Request) (b []byte, status i
 	}
 }
 
+// What net/http reads of a body that nobody wanted, and for how long we do.
+const (
+	maxUnread   = 256 << 10
+	unreadStall = 5 * time.Second
+)
+
+// drainBody reads what is left of a request's body when it has been answered.
+// net/http does so where the connection is to be used again, and stays for half a
+// second where that is not the end of it; but where the client has said that it is
+// the last request (Connection: close, all of HTTP/1.0) it closes at once, and
+// the reset that follows may overtake the answer.
+func drainBody(w http.ResponseWriter, r *http.Request, body io.Reader) {
+	if r.ProtoMajor != 1 || !r.Close || r.ContentLength == 0 || r.Method == http.MethodGet || r.Header.Get("Expect") != "" {
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.Flush() // the client need not wait for it
+	_ = rc.SetReadDeadline(time.Now().Add(unreadStall))
+	for { // MaxBytesReader makes net/http stay, if it sees the writer itself
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, io.NopCloser(body), maxUnread))
+}
+
 // arguments are those of a JSON array; no text is none.
 func arguments(in *wire.Call, text []byte) error {
 	in.Args.Codec = jsonwire.Codec{}
