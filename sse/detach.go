@@ -48,12 +48,15 @@ func take(w http.ResponseWriter, r *http.Request, opts *Options, enc encoding) (
 
 // detach makes s a detached session.
 func (s *Session) detach(w http.ResponseWriter, r *http.Request) error {
+	s.mu.Lock()
+	s.drain.add(s) // before the client knows of the stream
 	conn, err := take(w, r, &s.opts, s.enc)
 	if err != nil {
+		s.closeLocked()
+		s.mu.Unlock()
 		s.cancel(err)
 		return err
 	}
-	s.mu.Lock()
 	s.conn, s.head = conn, true
 	s.startLocked()
 	err = s.flushLocked()

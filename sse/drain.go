@@ -136,8 +136,8 @@ func (l *drained) add(s *Session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	cancel := l.cancel
-	if s.conn != nil {
-		cancel = nil // the request is over
+	if s.opts.Detach {
+		cancel = nil // the request will be over
 	}
 	if d.on { // it slipped in: no wait
 		time.AfterFunc(0, func() { s.part(words{spread(d.Retry), d.Bye, cancel}) })

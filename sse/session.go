@@ -188,6 +188,7 @@ func (s *Session) openLocked() error {
 		s.opts.Logger.Warn("sse: a client that does not read cannot be cut off: a middleware's ResponseWriter has no Unwrap or SetWriteDeadline", "err", err)
 		s.opts.WriteTimeout = -1
 	}
+	s.drain.add(s) // before the client knows of the stream
 	if err := s.rc.Flush(); err != nil {
 		return err
 	}
@@ -207,7 +208,6 @@ func (s *Session) startLocked() {
 		d -= time.Duration(rand.Int64N(int64(d)/5 + 1))
 		s.end = time.AfterFunc(d, func() { s.finish(errLifetime) })
 	}
-	s.drain.add(s)
 }
 
 // heartbeat writes a comment if nothing has been written for long.

@@ -18,12 +18,13 @@ type subscriber struct {
 	g *group
 
 	// guarded by t.mu
-	cursor uint64 // the next of the group's index
-	busy   bool   // somebody writes, or will
-	gone   bool
-	at     int    // in g.subs
-	after  uint64 // KeepLatest: what it has got, by offset
-	last   *words // to be said when it has caught up
+	cursor   uint64 // the next of the group's index
+	busy     bool   // somebody writes, or will
+	gone     bool
+	attached bool   // a detached one has its connection
+	at       int    // in g.subs
+	after    uint64 // KeepLatest: what it has got, by offset
+	last     *words // to be said when it has caught up
 
 	wake chan struct{} // of one that has a goroutine; one place
 }
@@ -69,8 +70,13 @@ func (t *Topics) Serve(w http.ResponseWriter, r *http.Request, topics ...string)
 		if err == nil {
 			context.AfterFunc(s.ctx, func() { t.leave(sub) })
 			t.mu.Lock()
+			closed := t.closed
+			sub.attached = true
 			t.pushLocked(sub)
 			t.mu.Unlock()
+			if closed {
+				s.cut(errDrained)
+			}
 			return nil
 		}
 		t.leave(sub)

@@ -344,13 +344,17 @@ func (t *Topics) Shutdown(ctx context.Context) error {
 	err := t.drain.Wait(ctx)
 	t.mu.Lock()
 	t.closed = true
-	var left []*subscriber
+	var left []*Session
 	for _, g := range t.groups {
-		left = append(left, g.subs...)
+		for _, sub := range g.subs {
+			if sub.attached || sub.wake != nil { // else Serve will see that it is over
+				left = append(left, sub.s)
+			}
+		}
 	}
 	t.mu.Unlock()
 	for _, s := range left {
-		s.s.cut(errDrained)
+		s.cut(errDrained)
 	}
 	return err
 }
