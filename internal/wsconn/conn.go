@@ -55,6 +55,13 @@ type Handler interface {
 	Idle() error
 }
 
+// A Listener is a Handler that wants to know that the peer lives: Pong is called
+// for each pong.
+type Listener interface {
+	Handler
+	Pong()
+}
+
 // A Conn is the server's end of one WebSocket.
 //
 // One goroutine runs Serve, which must be called exactly once (but for Pass),

@@ -187,8 +187,12 @@ func (c *Conn) controlled(h Handler, b []byte) (verdict, error) {
 		if !c.has(closing | aborted) {
 			c.pinged(h, b)
 		}
+	case OpPong: // needs nothing, asked for or not
+		if l, ok := h.(Listener); ok {
+			l.Pong()
+		}
 	}
-	return nothing, nil // a pong needs nothing, asked for or not
+	return nothing, nil
 }
 
 // closeVerdict judges the payload of the peer's close frame.
