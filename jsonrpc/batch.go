@@ -13,12 +13,18 @@ import (
 )
 
 // An inBatch gathers the answers to a batch; a nil one is none. It is sent when
-// the last of them is there, and not at all where there is none.
+// the last of them is there, and not at all where there is none. The answers to a
+// POST come together likewise: a plain one is that to a single message, and send
+// is called without an answer too, once the notifications have ended.
 type inBatch struct {
+	plain bool // no array
+	notes bool // notifications count
+	send  func([]byte)
+
 	mu   sync.Mutex // guards the following
 	left int        // answers that are to come, and one while the batch is read
 	buf  []byte
-	send func([]byte)
+	code int64 // of the last error; 0: there was none
 }
 
 // expect says that one more answer comes.
@@ -30,25 +36,31 @@ func (b *inBatch) expect() {
 	}
 }
 
-// add adds an answer.
-func (b *inBatch) add(c *Conn, rec []byte) {
+// add adds the answer to the request with that id.
+func (b *inBatch) add(c *Conn, id, rec []byte) {
 	b.mu.Lock()
-	if len(b.buf)+len(rec) > c.opts.MaxBatchReply {
-		var p parser
-		if p.parse(rec) {
-			rec = c.svc.d.appendError(nil, p.id, &Error{Code: CodeUnserializable, Message: "The answer to the batch is too large."}, c.svc.d.Codec())
-		}
+	if !b.plain && len(b.buf)+len(rec) > c.opts.MaxBatchReply {
+		rec = c.svc.d.appendError(nil, id, &Error{Code: CodeUnserializable, Message: "The answer to the batch is too large."}, c.svc.d.Codec())
 	}
-	if rec != nil {
-		if len(b.buf) == 0 {
-			b.buf = append(b.buf, '[')
-		} else {
-			b.buf = append(b.buf, ',')
-		}
-		b.buf = append(b.buf, rec...)
+	switch {
+	case b.plain:
+	case len(b.buf) == 0:
+		b.buf = append(b.buf, '[')
+	default:
+		b.buf = append(b.buf, ',')
 	}
+	b.buf = append(b.buf, rec...)
 	b.mu.Unlock()
 	b.skip(c)
+}
+
+// fails says that an answer that comes is an error.
+func (b *inBatch) fails(code int64) {
+	if b != nil {
+		b.mu.Lock()
+		b.code = code
+		b.mu.Unlock()
+	}
 }
 
 // skip says that an answer does not come.
@@ -58,15 +70,18 @@ func (b *inBatch) skip(c *Conn) {
 	}
 	b.mu.Lock()
 	b.left--
-	over := b.left == 0 && len(b.buf) > 0
+	over := b.left == 0 && (len(b.buf) > 0 || b.notes)
 	b.mu.Unlock()
+	if over && len(b.buf) > 0 && !b.plain {
+		b.buf = append(b.buf, ']')
+	}
 	if over {
-		b.send(append(b.buf, ']'))
+		b.send(b.buf)
 	}
 }
 
-// batch takes an array of messages.
-func (c *Conn) batch(body []byte) error {
+// batch takes an array of messages. The answers go to b, if there is one.
+func (c *Conn) batch(body []byte, b *inBatch) error {
 	s := jsonwire.Scanner{MaxDepth: maxDepth + 3}
 	s.Reset(body)
 	n := 0
@@ -83,7 +98,11 @@ func (c *Conn) batch(body []byte) error {
 	case n > c.opts.MaxBatch:
 		return c.refuse(&Error{Code: CodeInvalidRequest, Message: fmt.Sprintf("Invalid request: a batch of %d messages.", n)})
 	}
-	b := &inBatch{left: 1, send: c.port.Put}
+	if b == nil {
+		b = &inBatch{send: c.port.Put}
+	}
+	b.plain = false
+	b.expect()
 	s.Reset(body)
 	for s.Array(); s.Element(); {
 		raw, _ := s.Value()

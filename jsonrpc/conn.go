@@ -27,8 +27,10 @@ type Conn struct {
 	port *hubwire.Port // set before opened is closed
 
 	opened chan struct{} // closed when the hub has taken the connection, or refused it
+	closed chan struct{} // closed when nothing is read or written any more
 	done   chan struct{} // closed at the end
 	ready  atomic.Bool   // opened, and not refused
+	quiet  atomic.Bool   // the end has begun
 
 	// the reader's alone
 	dec    decoder
@@ -38,8 +40,10 @@ type Conn struct {
 	parser parser
 	fresh  bool // buf has what was read before the reader began
 
+	sink     *inBatch // where the answers to a POST go; else nil. It does not change
 	gate     gate
 	inFlight inFlight
+	under    tally // calls of the peer that have not ended
 	out      outbox
 	pending  pending
 	seqs     producers
@@ -47,7 +51,7 @@ type Conn struct {
 	ignored atomic.Int64 // answers to calls that nobody made
 
 	mu      sync.Mutex // guards the following
-	closing bool
+	closing bool       // by whom begin said so
 	reason  error
 	err     error
 }
@@ -58,11 +62,10 @@ type transport interface {
 	TryWrite(p []byte) (int, error)
 	// Write writes all of p and may wait; close ends it.
 	Write(p []byte) error
-	// run reads until the end, and then calls Conn.finish, or gives the reading on.
-	run(c *Conn)
 	framing() Framing
-	// stop lets the reader come to its end, soon. It does not wait.
-	stop(c *Conn, fault bool)
+	// stop lets the reader come to its end, soon. It does not wait. It is called
+	// at most once, by whoever has begun the end, unless that is the reader.
+	stop(c *Conn)
 	// close lets the transport go; called once, last.
 	close()
 	// name is Request.Transport, and the peer's address.
@@ -76,7 +79,7 @@ type transport interface {
 //
 // It panics with a sentence for every rule that opts breaks.
 func NewConn(rwc io.ReadWriteCloser, hub *hubwire.Hub, opts *Options) *Conn {
-	s := newService(hub, opts)
+	s := newService(hub, opts, Barrier)
 	return s.serve(rwc)
 }
 
@@ -88,14 +91,14 @@ func (s *service) serve(rwc io.ReadWriteCloser) *Conn {
 		go t.run(c) // ends with the connection
 		return c
 	}
-	if c.open(s.opts.Context, s.opts.User, nil) == nil {
+	if c.open(s.opts.Context, s.opts.User, &hubwire.Request{}) == nil {
 		go t.run(c) // likewise
 	}
 	return c
 }
 
 func (s *service) conn(t transport) *Conn {
-	c := &Conn{svc: s, opts: s.opts, t: t, opened: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{svc: s, opts: s.opts, t: t, opened: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{})}
 	c.parser.lenient, c.parser.v1 = s.opts.Lenient, s.opts.Version1
 	c.dec = decoder{framing: t.framing(), max: s.opts.MaxMessage}
 	c.gate.conn, c.out.conn, c.seqs.conn = c, c, c
@@ -103,24 +106,29 @@ func (s *service) conn(t transport) *Conn {
 	return c
 }
 
+// errGoexit is the refusal of a Connect that left with runtime.Goexit.
+var errGoexit = errors.New("jsonrpc: Connect did not return")
+
 // open enters the hub, which runs Connect.
-func (c *Conn) open(ctx context.Context, u *hubwire.User, req *hubwire.Request) error {
-	if req == nil {
-		req = &hubwire.Request{}
-	}
+func (c *Conn) open(ctx context.Context, u *hubwire.User, req *hubwire.Request) (err error) {
+	err = errGoexit
+	defer func() {
+		if err != nil {
+			c.mu.Lock()
+			c.closing, c.err = true, fmt.Errorf("jsonrpc: refused: %w", err)
+			c.mu.Unlock()
+			close(c.opened)
+			c.refused(err)
+		}
+	}()
 	req.Wire, req.Protocol = "jsonrpc", "json"
 	req.Transport, req.Remote = c.t.name()
-	port, err := c.svc.hub.Open(ctx, (*link)(c), newID(), u, req)
+	port, err := c.enter(ctx, u, req)
 	c.mu.Lock()
 	c.port = port
 	closing := c.closing
 	c.mu.Unlock()
 	if err != nil {
-		c.mu.Lock()
-		c.closing, c.err = true, fmt.Errorf("jsonrpc: refused: %w", err)
-		c.mu.Unlock()
-		close(c.opened)
-		c.refused()
 		return err
 	}
 	switch c.opts.Order {
@@ -136,20 +144,34 @@ func (c *Conn) open(ctx context.Context, u *hubwire.User, req *hubwire.Request) 
 	close(c.opened)
 	if closing { // in Connect
 		port.Unblock()
-		c.t.stop(c, false)
+		c.t.stop(c)
 	}
 	return nil
+}
+
+func (c *Conn) enter(ctx context.Context, u *hubwire.User, req *hubwire.Request) (*hubwire.Port, error) {
+	if c.sink != nil {
+		return c.svc.hub.OpenOnce(ctx, (*link)(c), newID(), u, req)
+	}
+	return c.svc.hub.Open(ctx, (*link)(c), newID(), u, req)
 }
 
 // A passer is a transport whose reading can be given to another goroutine.
 type passer interface{ pass(c *Conn) }
 
+// A refuser is a transport that tells its peer of a refusal itself, and ends the
+// connection with drop.
+type refuser interface{ refused(c *Conn, err error) }
+
 // refused ends a connection that the hub did not take.
-func (c *Conn) refused() {
-	c.t.stop(c, false)
+func (c *Conn) refused(err error) {
+	c.quiet.Store(true)
 	c.pending.fail(c.Err())
-	c.t.close()
-	close(c.done)
+	if r, ok := c.t.(refuser); ok {
+		r.refused(c, err)
+		return
+	}
+	c.drop()
 }
 
 // A link is a Conn as the hub sees it.
@@ -165,36 +187,54 @@ func (l *link) TryWrite(p []byte) (int, error) { return l.t.TryWrite(p) }
 func (l *link) Write(p []byte) error { return l.t.Write(p) }
 
 // Close ends the connection.
-func (l *link) Close(reason error, _ bool) { (*Conn)(l).shut(reason, false) }
+func (l *link) Close(reason error, _ bool) { (*Conn)(l).shut(reason) }
 
-// shut begins the end; the reader does the rest.
-func (c *Conn) shut(reason error, fault bool) {
+// begin begins the end, and reports whether nobody had.
+func (c *Conn) begin(reason error) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closing {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	c.closing, c.reason = true, reason
+	c.quiet.Store(true)
+	return true
+}
+
+// shut begins the end; the transport, or its reader, does the rest.
+func (c *Conn) shut(reason error) {
+	if !c.begin(reason) {
+		c.under.give()
+		return
+	}
+	c.mu.Lock()
 	port := c.port
 	c.mu.Unlock()
 	if port == nil {
 		if c.opts.Framing == Sniff {
-			c.t.stop(c, fault)
+			c.t.stop(c)
 		}
 		return // open sees it
 	}
 	port.Unblock()
-	c.t.stop(c, fault)
+	c.t.stop(c)
 }
 
-// flushTime is how long a peer may take to read the last words.
-const flushTime = time.Second
+// Time that a peer has.
+const (
+	// flushTime is how long it may take to read the last words.
+	flushTime = time.Second
+	// settleTime is how long, once it has said all that it wants to say, its calls
+	// may go on without one of them coming to its end; settleMax bounds all of it.
+	settleTime = time.Second
+	settleMax  = 30 * time.Second
+)
 
-// finish is called by the reader, once, last. err is how reading ended: nil or
-// io.EOF in good order.
+// finish is called by the reader of a stream, once, last. err is how reading
+// ended: nil or io.EOF in good order.
 func (c *Conn) finish(err error) {
+	left := c.begin(nil) && (err == nil || err == io.EOF)
 	c.mu.Lock()
-	c.closing = true
 	cause := c.reason
 	_, lost := errors.AsType[*frameError](err)
 	if c.err == nil {
@@ -208,25 +248,48 @@ func (c *Conn) finish(err error) {
 		}
 	}
 	c.mu.Unlock()
-	c.pending.fail(hubwire.ErrClosed)
-	c.seqs.end()
-	if c.port != nil {
-		c.port.Kick()
-		c.port.Unblock()
-		c.port.End(cause)
-		if cause == nil || lost { // what came before a fault has its answers
-			ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-			_ = c.port.Flush(ctx) // a peer that does not read loses it
-			cancel()
-		}
-	} else {
+	if c.port == nil { // Sniff
 		close(c.opened)
+		c.pending.fail(hubwire.ErrClosed)
+		c.drop()
+		return
+	}
+	c.halt(left)
+	if cause == nil || lost { // what came before a fault has its answers
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		_ = c.port.Flush(ctx) // a peer that does not read loses it
+		cancel()
 	}
 	c.t.close()
+	close(c.closed)
+	c.port.End(cause)
 	close(c.done)
 }
 
-// Done is closed when the connection has ended and all its calls with it.
+// halt ends what the connection itself waits for, and where the peer has left in
+// good order lets the calls that it made before come to their end: the answers
+// may still be read (half a socket, a process whose input has ended), and what
+// was told in them, or in notifications, was meant.
+func (c *Conn) halt(left bool) {
+	c.quiet.Store(true)
+	c.pending.fail(hubwire.ErrClosed)
+	c.seqs.end()
+	c.port.Kick()
+	if left {
+		c.under.settle(settleTime, settleMax)
+	}
+	c.port.Unblock()
+}
+
+// drop ends a connection that the hub does not know.
+func (c *Conn) drop() {
+	c.t.close()
+	close(c.closed)
+	close(c.done)
+}
+
+// Done is closed when the connection has ended and all calls of its peer with it,
+// or when those have ignored the end of their contexts for 5 s.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err says how the connection ended: nil if in good order. It is nil before.
@@ -236,9 +299,10 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Close ends the connection: own calls fail, those of the peer are cancelled, and
-// what was written is sent. It waits for the end, so a handler must not call it
-// (hubwire.Conn.Abort is for that).
+// Close ends the connection: what was sent before goes out, own calls fail, and
+// the contexts of the peer's calls end. It waits until nothing is read or written
+// any more, but not for the handlers, so that one may call it; Done waits for
+// those too.
 func (c *Conn) Close() error {
 	<-c.opening()
 	if c.ready.Load() {
@@ -247,8 +311,8 @@ func (c *Conn) Close() error {
 		_ = c.port.Flush(ctx) // as in finish
 		cancel()
 	}
-	c.shut(nil, false)
-	<-c.done
+	c.shut(nil)
+	<-c.closed
 	return nil
 }
 
@@ -275,3 +339,65 @@ func (c *Conn) Hub() *hubwire.Conn {
 
 // Ignored counts the answers that came to calls that nobody had made.
 func (c *Conn) Ignored() int64 { return c.ignored.Load() }
+
+// A tally counts calls.
+type tally struct {
+	n     atomic.Int64
+	watch atomic.Bool // somebody settles
+
+	mu   sync.Mutex    // guards the following
+	wake chan struct{} // closed when one has ended
+	gone bool          // nobody shall settle any more
+}
+
+func (t *tally) begin() { t.n.Add(1) }
+
+func (t *tally) end() {
+	t.n.Add(-1)
+	if t.watch.Load() {
+		t.wakes(false)
+	}
+}
+
+// give ends settle.
+func (t *tally) give() { t.wakes(true) }
+
+func (t *tally) wakes(gone bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = t.gone || gone
+	if t.wake != nil {
+		close(t.wake)
+		t.wake = nil
+	}
+}
+
+// settle waits until all have ended; until for step none has; at most for all.
+func (t *tally) settle(step, all time.Duration) {
+	t.watch.Store(true)
+	end := time.Now().Add(all)
+	timer := time.NewTimer(step)
+	defer timer.Stop()
+	for last := t.n.Load(); ; {
+		t.mu.Lock()
+		n := t.n.Load()
+		if n == 0 || t.gone {
+			t.mu.Unlock()
+			return
+		}
+		if t.wake == nil {
+			t.wake = make(chan struct{})
+		}
+		wake := t.wake
+		t.mu.Unlock()
+		if n < last {
+			timer.Reset(min(step, time.Until(end)))
+			last = n
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+			return
+		}
+	}
+}

@@ -22,9 +22,6 @@ type gate struct {
 // start starts a call, or keeps it. The reader calls it.
 func (g *gate) start(k *inCall) {
 	if !g.on {
-		if k.note {
-			k.Reply = nil
-		}
 		g.conn.port.StartIn(&k.state, &k.Call)
 		return
 	}

@@ -20,6 +20,11 @@ var nobody = addressee{id: nullID}
 
 // refuse answers input that is no message; an error ends the connection.
 func (c *Conn) refuse(e *Error) error {
+	if b := c.sink; b != nil {
+		b.expect()
+		c.answerError(addressee{nullID, b}, e)
+		return nil
+	}
 	if c.opts.CloseOnBad {
 		return &frameError{e.Message}
 	}
@@ -32,12 +37,12 @@ func (c *Conn) refuse(e *Error) error {
 func (c *Conn) text(body []byte) error {
 	body, batch := isBatch(body)
 	if batch {
-		return c.batch(body)
+		return c.batch(body, c.sink)
 	}
 	if !c.parser.parse(body) {
 		return c.refuse(&Error{Code: CodeParse, Message: "Parse error: " + c.parser.fault() + "."})
 	}
-	return c.take(&c.parser, len(body), nil)
+	return c.take(&c.parser, len(body), c.sink)
 }
 
 // take takes one message.
@@ -68,9 +73,13 @@ func (c *Conn) take(p *parser, size int, batch *inBatch) error {
 }
 
 // answerError answers with an error.
-func (c *Conn) answerError(to addressee, e *Error) {
+func (c *Conn) answerError(to addressee, e *Error) { c.answerErrorIn(to, e, c.svc.d.Codec()) }
+
+// answerErrorIn does so with data in that codec.
+func (c *Conn) answerErrorIn(to addressee, e *Error, codec wire.Codec) {
 	b := buffers.get()
-	*b = c.svc.d.appendError((*b)[:0], to.id, e, c.svc.d.Codec())
+	*b = c.svc.d.appendError((*b)[:0], to.id, e, codec)
+	to.batch.fails(e.Code)
 	c.answer(to, *b)
 	buffers.put(b)
 }
@@ -91,7 +100,7 @@ func (c *Conn) answerValue(to addressee, v any) {
 // answer sends an answer that is written.
 func (c *Conn) answer(to addressee, rec []byte) {
 	if to.batch != nil {
-		to.batch.add(c, rec)
+		to.batch.add(c, to.id, rec)
 		return
 	}
 	c.port.Put(rec)
@@ -116,7 +125,11 @@ func (c *Conn) called(p *parser, size int, batch *inBatch) {
 	k := &inCall{conn: c, method: m, note: note}
 	k.copy(p)
 	k.Size = size + callCost
-	if !note {
+	switch {
+	case note && batch != nil && batch.notes:
+		batch.expect()
+		k.to.batch = batch
+	case !note:
 		batch.expect()
 		k.to.batch = batch
 		if !c.inFlight.add(k) {
@@ -127,6 +140,7 @@ func (c *Conn) called(p *parser, size int, batch *inBatch) {
 	if m.uploads != nil {
 		k.takeUploads()
 	}
+	c.under.begin()
 	c.gate.start(k)
 }
 
@@ -206,6 +220,7 @@ type inCall struct {
 	next   *inCall
 	prod   *producer
 	list   [3][]byte
+	items  *collected
 	inline [112]byte // the bytes of most calls, so that they take one allocation
 }
 
@@ -256,6 +271,10 @@ func (k *inCall) copy(p *parser) {
 
 // Begin implements wire.Beginner: a stream is answered with its token.
 func (k *inCall) Begin() {
+	if k.conn.sink != nil { // nobody can ask for more: all of it is the answer
+		k.items = &collected{}
+		return
+	}
 	k.prod = k.conn.seqs.add(func() { k.conn.port.CancelCall(&k.state) })
 	k.conn.inFlight.remove(k)
 	k.conn.answerValue(k.to, json.RawMessage(k.prod.token()))
@@ -267,14 +286,44 @@ func (k *inCall) Item(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
+	if k.items != nil {
+		return k.items.add(raw, k.conn.opts.MaxBatchReply)
+	}
 	return k.prod.put(ctx, raw)
+}
+
+// collected are the items of a stream where the peer cannot ask for them.
+type collected struct {
+	values []byte
+	err    error
+}
+
+var errTooMuch = &Error{Code: CodeUnserializable, Message: "The answer is too large."}
+
+func (x *collected) add(raw []byte, limit int) error {
+	if len(x.values)+len(raw) > limit {
+		x.err = errTooMuch
+		return x.err
+	}
+	if len(x.values) > 0 {
+		x.values = append(x.values, ',')
+	}
+	x.values = append(x.values, raw...)
+	return nil
+}
+
+// sequence is the whole of them, as the value of a sequence without a token.
+func (x *collected) sequence() json.RawMessage {
+	return append(append([]byte(`{"values":[`), x.values...), "]}"...)
 }
 
 // Done implements wire.Reply.
 func (k *inCall) Done(v any, err error) {
 	c := k.conn
+	defer c.under.end()
 	if k.note {
 		c.gate.done()
+		k.to.batch.skip(c)
 		return
 	}
 	if k.prod != nil {
@@ -289,6 +338,11 @@ func (k *inCall) Done(v any, err error) {
 	if cancelled && c.opts.NoCancelReply {
 		k.to.batch.skip(c)
 		return
+	}
+	if x := k.items; x != nil {
+		if v = x.sequence(); x.err != nil {
+			err = x.err
+		}
 	}
 	b := buffers.get()
 	defer buffers.put(b)
@@ -307,6 +361,5 @@ func (k *inCall) Done(v any, err error) {
 		c.answerError(k.to, e)
 		return
 	}
-	*b = c.svc.d.appendError((*b)[:0], k.to.id, errorOf(err, c.svc.detailed, c.opts.ErrorData), k.Args.Codec)
-	c.answer(k.to, *b)
+	c.answerErrorIn(k.to, errorOf(err, c.svc.detailed, c.opts.ErrorData), k.Args.Codec)
 }

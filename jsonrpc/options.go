@@ -14,10 +14,12 @@ import (
 type Order uint8
 
 const (
+	// DefaultOrder is Barrier for a Conn, and HubOrder for mounts and listeners.
+	DefaultOrder Order = iota
 	// Barrier lets a notification end before anything behind it begins; requests
 	// run beside each other. What a language server wants: a request sees the
 	// changes that came before it.
-	Barrier Order = iota
+	Barrier
 	// Serial runs one call at a time.
 	Serial
 	// Unordered runs all beside each other, notifications too.
@@ -44,8 +46,7 @@ type Options struct {
 	// Framing is how messages stand in a stream of bytes. Defaults to Header.
 	// WebSockets and HTTP have no use for it.
 	Framing Framing
-	// Order is which calls may run at the same time. Defaults to Barrier for a
-	// Conn; mounts and listeners default to HubOrder.
+	// Order is which calls may run at the same time.
 	Order Order
 	// MaxCalls is how many calls run at a time with Barrier and Unordered; more
 	// wait. Defaults to 1024.
@@ -113,7 +114,7 @@ func StreamJsonRpc() *Options {
 	return &Options{Lenient: true, CloseOnBad: true}
 }
 
-func (o *Options) withDefaults() *Options {
+func (o *Options) withDefaults(order Order) *Options {
 	var x Options
 	if o != nil {
 		x = *o
@@ -124,6 +125,9 @@ func (o *Options) withDefaults() *Options {
 		}
 	}
 	def(&x.MaxCalls, 1024)
+	if x.Order == DefaultOrder {
+		x.Order = order
+	}
 	def(&x.MaxMessage, 64<<20)
 	def(&x.MaxBatch, 1000)
 	def(&x.MaxBatchReply, 25<<20)

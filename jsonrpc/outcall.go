@@ -198,6 +198,9 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 	if err := c.wait(ctx); err != nil {
 		return nil, err
 	}
+	if c.sink != nil {
+		return nil, errOneWay
+	}
 	var o *outCall
 	var id uint64
 	if out.NoReply {
@@ -251,6 +254,9 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 	}
 	return o, nil
 }
+
+// errOneWay is the error of calls of whoever has sent a POST.
+var errOneWay = hubwire.Errorf(hubwire.CodeUnimplemented, "jsonrpc: who has sent a POST cannot be called")
 
 // over is the error of a connection that has ended.
 func (c *Conn) over() error {

@@ -25,9 +25,10 @@ type service struct {
 	detailed bool
 }
 
-// newService makes one. A nil hub is one of the options' handlers.
-func newService(hub *hubwire.Hub, opts *Options) *service {
-	o := opts.withDefaults()
+// newService makes one. A nil hub is one of the options' handlers. order is the
+// default.
+func newService(hub *hubwire.Hub, opts *Options, order Order) *service {
+	o := opts.withDefaults(order)
 	if hub == nil {
 		hub = hubwire.New(&hubwire.Options{DetailedErrors: true}) // an end without a hub answers to its own
 		for _, h := range o.Handlers {

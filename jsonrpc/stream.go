@@ -1,6 +1,7 @@
 package jsonrpc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/rawconn"
 )
 
@@ -76,13 +78,22 @@ func (t *stream) Write(p []byte) error {
 
 var past = time.Unix(1, 0)
 
-// stop lets the reader return. Where reads have no deadlines, what has not been
-// written is lost.
-func (t *stream) stop(*Conn, bool) {
+// stop lets the reader return.
+func (t *stream) stop(c *Conn) {
 	if d, ok := t.rwc.(interface{ SetReadDeadline(time.Time) error }); ok && d.SetReadDeadline(past) == nil {
 		return
 	}
-	t.close()
+	port := c.port // nil while Sniff waits
+	if port == nil {
+		t.close()
+		return
+	}
+	go func() { // ends within flushTime
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		_ = port.Flush(ctx) // what is not read by then is lost
+		t.close()
+	}()
 }
 
 func (t *stream) close() {
@@ -98,8 +109,14 @@ func (t *stream) close() {
 // pass makes another goroutine the reader.
 func (t *stream) pass(c *Conn) { go t.run(c) } // ends with the connection, or with its own pass
 
-// run reads until the end.
+// run reads until the end. A panic, which would be a fault of this package, ends
+// the connection alone.
 func (t *stream) run(c *Conn) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.finish(c.panicked(v))
+		}
+	}()
 	if t.format == Sniff && !t.sniff(c) {
 		return
 	}
@@ -140,18 +157,11 @@ func (t *stream) fill(c *Conn) bool {
 	if err == io.EOF && c.dec.inside(c.buf[c.from:c.to]) {
 		err = io.ErrUnexpectedEOF
 	}
-	if t.stopped(c) {
+	if c.quiet.Load() { // the end is ours
 		err = nil
 	}
 	c.finish(err)
 	return false
-}
-
-// stopped reports whether the end is ours.
-func (t *stream) stopped(c *Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closing
 }
 
 // sniff reads until the framing is known, and opens the connection.
@@ -162,7 +172,7 @@ func (t *stream) sniff(c *Conn) bool {
 		c.to += n
 		c.dec.sniff(c.buf[:c.to])
 		if err != nil && c.dec.framing == Sniff {
-			if t.stopped(c) || errors.Is(err, net.ErrClosed) {
+			if c.quiet.Load() || errors.Is(err, net.ErrClosed) {
 				err = nil
 			}
 			c.finish(err)
@@ -171,7 +181,7 @@ func (t *stream) sniff(c *Conn) bool {
 	}
 	t.format = c.dec.framing
 	c.fresh = true
-	return c.open(c.opts.Context, c.opts.User, nil) == nil
+	return c.open(c.opts.Context, c.opts.User, &hubwire.Request{}) == nil
 }
 
 // consume takes the whole messages that are there.
@@ -183,7 +193,7 @@ func (c *Conn) consume() error {
 			if _, lost := errors.AsType[*frameError](err); lost {
 				return err
 			}
-			e := &Error{Code: CodeInvalidRequest, Message: "Invalid request: " + err.Error()}
+			e := tooLarge()
 			if err == errCharset {
 				e = &Error{Code: CodeParse, Message: "Parse error: " + err.Error()}
 			}
@@ -214,6 +224,10 @@ func (c *Conn) consume() error {
 		c.buf = append(c.buf, make([]byte, len(c.buf))...)
 	}
 	return nil
+}
+
+func tooLarge() *Error {
+	return &Error{Code: CodeInvalidRequest, Message: "Invalid request: " + errTooLarge.Error() + "."}
 }
 
 // idle runs what the reader may run, and waits for room, before it reads on. It
