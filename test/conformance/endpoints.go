@@ -60,6 +60,10 @@ func mount(mux *http.ServeMux, log *slog.Logger, o *options) []hub {
 	for _, e := range endpoints {
 		e.hub.Name, e.hub.Logger, e.hub.Backplane = name(e.path), log, bp
 		e.wire.Node = o.node
+		if o.peers != nil {
+			e.wire.TokenKey = []byte("the key that all nodes of a test have")
+			e.wire.Peer = func(node string) string { return o.peers[node] }
+		}
 		e.hub.Connect, e.hub.Disconnect = connect, disconnect
 		if e.wire.Middleware == nil {
 			e.wire.Middleware = userFromQuery

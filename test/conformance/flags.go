@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 type options struct {
@@ -13,6 +14,7 @@ type options struct {
 	redis  string
 	prefix string
 	node   string
+	peers  map[string]string
 	level  slog.Level
 }
 
@@ -28,6 +30,17 @@ func parse(args []string, output io.Writer) (options, error) {
 	set.StringVar(&o.redis, "redis", "", "join the hubs over the Redis at `HOST:PORT`")
 	set.StringVar(&o.prefix, "redis-prefix", "", "begin Redis's channels with `P`")
 	set.StringVar(&o.node, "node", "", "call this server `NAME` in connection tokens")
+	set.Func("peers", "pass requests on to the node of their connection; where nodes are: `NAME=URL,…`", func(list string) error {
+		o.peers = map[string]string{}
+		for p := range strings.SplitSeq(list, ",") {
+			name, base, ok := strings.Cut(p, "=")
+			if !ok {
+				return fmt.Errorf("%q is not NAME=URL", p)
+			}
+			o.peers[name] = base
+		}
+		return nil
+	})
 	missing := map[string]string{
 		"jsonrpc":       "JSON-RPC",
 		"jsonrpc-stdio": "JSON-RPC",

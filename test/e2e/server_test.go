@@ -42,16 +42,23 @@ func serverCommand(port string) ([]string, error) {
 type server struct {
 	t    *testing.T
 	url  *url.URL
+	args []string   // beside those that serverCommand gives
 	mu   sync.Mutex // guards cmd
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 	log  tail
 }
 
-// startServer starts a server on a free port. It ends with the test.
-func startServer(t *testing.T) *server {
+// startServer starts a server on a free port, with more arguments. It ends with
+// the test.
+func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, url: &url.URL{Scheme: "http", Host: "127.0.0.1:" + freePort(t)}}
+	return startServerAt(t, &url.URL{Scheme: "http", Host: "127.0.0.1:" + freePort(t)}, args...)
+}
+
+func startServerAt(t *testing.T, u *url.URL, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, url: u, args: args}
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +76,7 @@ func (s *server) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.Command(args[0], append(args[1:], s.args...)...)
 	cmd.Stderr = &s.log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
