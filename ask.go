@@ -118,7 +118,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 	if c.once {
 		return Errorf(CodeUnimplemented, "hubwire: a call without a connection cannot be asked")
 	}
-	if !c.asking.Load() {
+	if !c.flags.has(asking) {
 		return errAskInConnect
 	}
 	m := &message{name: name, lay: lay, v: in}
@@ -161,11 +161,11 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 
 func (c *Conn) encodeAsk(ctx context.Context, dst []byte, m *message, id string) ([]byte, error) {
 	if out := c.hub.opts.TraceOut; out != nil {
-		if p, ok := c.protocol.(wire.HeaderProtocol); ok {
+		if p, ok := c.protocol().(wire.HeaderProtocol); ok {
 			return encodeFor(dst, withHeaders{p, out(ctx)}, m, id)
 		}
 	}
-	return encodeFor(dst, c.protocol, m, id)
+	return encodeFor(dst, c.protocol(), m, id)
 }
 
 // withHeaders is a protocol whose events carry headers.

@@ -24,52 +24,56 @@ type calls struct {
 	places    bool      // the wire has said how many
 	spawned   bool      // a worker is on its way to its call
 	drains    bool      // Drain waits for room
-	pass      func()    // of Port.Turns
+	turns     bool      // of Port.Turns
 	slot      *turnSlot // the reader runs a call, and has not given up reading
 	input     int       // bytes of input that waiting calls and uploads hold
 	held      int       // bytes that calls hold which run without a place
-	active    map[*Call]struct{}
-	one       *Call // the only active call, so that most connections need no map
+	active    *Call     // those that run: a list, in no order
 	streams   map[string]*Call
 	unary     int32 // calls that run and are no streams
 	retires   bool  // no new calls: the hub shuts down
 	ended     bool
 	roomy     bool          // the connection can be resumed: more input may wait
 	unblocked bool          // Wait does not wait any more
-	idle      chan struct{} // closed when nothing is active; nil where nobody waits
-	room      chan struct{} // closed when there is room for input; nil likewise
+	moved     chan struct{} // closed when nothing runs any more, and when there is room for input; nil where nobody waits
 }
 
 // ordinary reports whether the call takes a place.
 func (c *Call) ordinary() bool { return !c.in.Stream && len(c.in.Uploads) == 0 }
 
 func (t *calls) addLocked(c *Call) {
-	if t.one == nil && len(t.active) == 0 {
-		t.one = c
-		return
+	if c.next = t.active; c.next != nil {
+		c.next.prev = c
 	}
-	if t.active == nil {
-		t.active = map[*Call]struct{}{}
-	}
-	if t.one != nil {
-		t.active[t.one] = struct{}{}
-		t.one = nil
-	}
-	t.active[c] = struct{}{}
+	t.active = c
 }
 
-func (t *calls) busyLocked() bool { return t.one != nil || len(t.active) > 0 }
+// awaitLocked returns what is closed when something has moved.
+func (t *calls) awaitLocked() <-chan struct{} {
+	if t.moved == nil {
+		t.moved = make(chan struct{})
+	}
+	return t.moved
+}
+
+func (t *calls) movedLocked() {
+	if t.moved != nil {
+		close(t.moved)
+		t.moved = nil
+	}
+}
 
 // doneLocked notes that the call has ended.
 func (t *calls) doneLocked(c *Call) {
-	if t.one == c {
-		t.one = nil
+	if c.prev != nil {
+		c.prev.next = c.next
 	} else {
-		delete(t.active, c)
-		if len(t.active) == 0 {
-			t.active = nil
-		}
+		t.active = c.next
 	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.next, c.prev = nil, nil
 	if c.in.Stream && c.in.ID != "" && t.streams[c.in.ID] == c {
 		delete(t.streams, c.in.ID)
 	}
@@ -82,17 +86,15 @@ func (t *calls) doneLocked(c *Call) {
 		t.free++
 	}
 	c.ctx.call = nil
-	if !t.busyLocked() && t.idle != nil {
-		close(t.idle)
-		t.idle = nil
+	if t.active == nil {
+		t.movedLocked()
 	}
 }
 
 func (t *calls) freeLocked(n int) {
 	t.input -= n
-	if t.room != nil && (t.drains || t.input < t.maxInput()) {
-		close(t.room)
-		t.room = nil
+	if t.drains || t.input < t.maxInput() {
+		t.movedLocked()
 	}
 }
 
@@ -105,10 +107,7 @@ func (t *calls) maxInput() int {
 }
 
 func (t *calls) eachLocked(f func(*Call)) {
-	if t.one != nil {
-		f(t.one)
-	}
-	for c := range t.active {
+	for c := t.active; c != nil; c = c.next {
 		f(c)
 	}
 }
@@ -132,10 +131,7 @@ func (c *Conn) stopCalls(cause error) {
 	dropped := t.head
 	t.head, t.tail = nil, nil
 	t.waiting.Store(0)
-	if t.room != nil {
-		close(t.room)
-		t.room = nil
-	}
+	t.movedLocked()
 	t.mu.Unlock()
 	for call := dropped; call != nil; call = call.next {
 		closeAll(call.in.Uploads) // they may give back what they hold
@@ -146,23 +142,24 @@ func (c *Conn) stopCalls(cause error) {
 func (c *Conn) waitCalls(d time.Duration) bool {
 	t := &c.calls
 	t.mu.Lock()
-	if !t.busyLocked() {
+	if t.active == nil {
 		t.mu.Unlock()
 		return true
 	}
-	if t.idle == nil {
-		t.idle = make(chan struct{})
-	}
-	idle := t.idle
-	t.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-idle:
-		return true
-	case <-timer.C:
-		return false
+	for t.active != nil {
+		moved := t.awaitLocked()
+		t.mu.Unlock()
+		select {
+		case <-moved:
+		case <-timer.C:
+			return false
+		}
+		t.mu.Lock()
 	}
+	t.mu.Unlock()
+	return true
 }
 
 // running names the calls that run.

@@ -20,19 +20,17 @@ import (
 // one wait.
 type Conn struct {
 	// What a delivery touches stands together.
-	mu       sync.Mutex // guards q and what is due
-	link     wire.Link
-	framing  wire.Framing
-	protocol wire.Protocol
-	hub      *Hub
-	shard    *shard
-	q        queue
-	over     atomic.Bool  // so much waits that no call may start
-	lined    atomic.Int64 // what is in line for this connection alone: bytes, and linedOne for each record
-	pumpDue  bool
-	endDue   bool
-	endSlow  bool // the reason is ErrSlow
-	endLost  bool // the reason is wire.ErrLost
+	mu      sync.Mutex // guards q and what is due
+	link    wire.Link
+	coding  atomic.Pointer[coding] // of link; written under mu
+	hub     *Hub
+	q       queue
+	lined   atomic.Int64 // what is in line for this connection alone: bytes, and linedOne for each record
+	flags   flags
+	pumpDue bool
+	endDue  bool
+	endSlow bool // the reason is ErrSlow
+	endLost bool // the reason is wire.ErrLost
 
 	id    string
 	user  *User
@@ -40,25 +38,74 @@ type Conn struct {
 	base  context.Context // values
 	calls calls
 
-	inTurn    atomic.Bool // the reader runs calls
-	unflushed atomic.Bool // answers are left to the end of the turn
-	asking    atomic.Bool // Connect has returned: the client can be asked
-	counted   atomic.Bool // the end of the connection was counted, or was not the hub's
-	turnHint  uint8       // where in Hub.turns to look for room first
-	once      bool        // lives as long as one call (D 9)
+	place    uint8 // the index of its shard
+	turnHint uint8 // where in Hub.turns to look for room first
+	once     bool  // lives as long as one call (D 9)
+	ended    bool  // guarded by state, as aborted
+	aborted  bool
 
-	state   sync.Mutex // guards the following
-	ended   bool
-	aborted bool
-	ctx     *callCtx // made on first use: most connections have no need
-	all     *membership
-	own     *membership // of the user
-	groups  map[string]*membership
-	values  map[any]any
-	asks    map[string]*ask // questions to this client
+	state  sync.Mutex // guards the following
+	ctx    *callCtx   // made on first use: most connections have no need
+	all    *membership
+	own    *membership // of the user
+	groups map[string]*membership
+	values map[any]any
+	asks   map[string]*ask // questions to this client
 }
 
 const linedOne = 1 << 40
+
+// flags are what is known of a connection without its locks.
+type flags struct{ bits atomic.Uint32 }
+
+const (
+	over      uint32 = 1 << iota // so much waits that no call may start; set under mu
+	inTurn                       // the reader runs calls
+	unflushed                    // answers are left to the end of the turn
+	asking                       // Connect has returned: the client can be asked
+	counted                      // the end of the connection was counted, or was not the hub's
+)
+
+func (f *flags) has(bit uint32) bool { return f.bits.Load()&bit != 0 }
+
+// set and clear report whether the flag was set before.
+func (f *flags) set(bit uint32) bool   { return f.bits.Or(bit)&bit != 0 }
+func (f *flags) clear(bit uint32) bool { return f.bits.And(^bit)&bit != 0 }
+
+// A coding is how records for a connection are made and framed. Connections
+// share it.
+type coding struct {
+	wire.Framing
+	protocol wire.Protocol
+}
+
+// codingOf is the coding of a framing.
+func (h *Hub) codingOf(f wire.Framing) *coding {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range h.codings {
+		if x.Framing == f {
+			return x
+		}
+	}
+	x := &coding{f, f.Protocol()}
+	if len(h.codings) < maxCodings {
+		h.codings = append(h.codings, x)
+	}
+	return x
+}
+
+// maxCodings is how many codings are shared; there are a few for each wire.
+const maxCodings = 32
+
+// shard is whose line the connection is in.
+func (c *Conn) shard() *shard { return c.hub.shards[c.place] }
+
+// protocol is the connection's, for good.
+func (c *Conn) protocol() wire.Protocol { return c.coding.Load().protocol }
+
+// framingLocked is that of the link that the connection has now.
+func (c *Conn) framingLocked() wire.Framing { return c.coding.Load().Framing }
 
 // ID is the public id of the connection: what Hub.Conn and Except take.
 func (c *Conn) ID() string { return c.id }
@@ -113,7 +160,7 @@ func (c *Conn) Abort() {
 
 // closes counts the end of the connection by the hub, once.
 func (c *Conn) closes(reason string) {
-	if c.counted.CompareAndSwap(false, true) {
+	if !c.flags.set(counted) {
 		c.hub.count("closes", reason, 1)
 	}
 }
@@ -135,7 +182,7 @@ func (c *Conn) deliver(ctx context.Context, m *message) error {
 	}
 	s := scratches.Get().(*scratch)
 	defer s.free()
-	buf, err := encodeFor(s.buf[:0], c.protocol, m, "")
+	buf, err := encodeFor(s.buf[:0], c.protocol(), m, "")
 	if err != nil {
 		return err
 	}
@@ -158,7 +205,7 @@ func (c *Conn) Join(ctx context.Context, groups ...string) error {
 		return Errorf(CodeUnimplemented, "hubwire: a call without a connection cannot join a group")
 	}
 	for _, name := range groups {
-		if err := c.shard.wait(ctx); err != nil {
+		if err := c.shard().wait(ctx); err != nil {
 			return err
 		}
 		if err := c.join(ctx, name); err != nil {
@@ -194,7 +241,7 @@ func (c *Conn) join(ctx context.Context, name string) error {
 // one that was not joined, is no error.
 func (c *Conn) Leave(ctx context.Context, groups ...string) error {
 	for _, name := range groups {
-		if err := c.shard.wait(ctx); err != nil {
+		if err := c.shard().wait(ctx); err != nil {
 			return err
 		}
 		c.leave(name)
@@ -254,7 +301,7 @@ func (c *Conn) gone() (first bool) {
 		return false
 	}
 	c.ended = true
-	c.counted.Store(true)
+	c.flags.set(counted)
 	groups, own, asks := c.groups, c.own, c.asks
 	c.groups, c.asks = nil, nil
 	var empty []string

@@ -48,7 +48,7 @@ func Tables(h *Hub) (groups, users, asks int) {
 // that it is not to get.
 func AdmitAround(src, out []int32) (got []int) {
 	h := New(nil)
-	c := &Conn{hub: h, shard: h.shards[0]}
+	c := &Conn{hub: h}
 	b := &batch{}
 	for range src {
 		b.recs = append(b.recs, wire.Record{Bytes: []byte("x")})

@@ -158,7 +158,8 @@ type Call struct {
 	result   any
 	released bool   // guarded by conn.calls.mu: the slot was given back while the call runs
 	number   uint32 // in the order of the connection's calls
-	next     *Call
+	next     *Call  // among those that wait, or that run; guarded by conn.calls.mu
+	prev     *Call  // among those that run
 }
 
 // Conn is the connection that calls.

@@ -43,6 +43,7 @@ type Hub struct {
 	exposed   []wire.Protocol
 	protocols map[wire.Protocol]int // connections by protocol
 	conns     map[string]*Conn
+	codings   []*coding
 	once      int // how many of conns live as long as one call
 	closing   bool
 	emptied   chan struct{} // closed when the last connection has ended; nil before Shutdown
@@ -169,9 +170,9 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	if u == nil {
 		u = anonymous
 	}
-	f := l.Framing()
-	c := &Conn{hub: h, link: l, framing: f, protocol: f.Protocol(), id: id, user: u, req: r, once: once}
-	c.shard = h.shards[shardOf(id, len(h.shards))]
+	c := &Conn{hub: h, link: l, id: id, user: u, req: r, once: once}
+	c.coding.Store(h.codingOf(l.Framing()))
+	c.place = uint8(shardOf(id, len(h.shards)))
 	c.base = valuesOf(ctx)
 	c.calls.free = int32(h.opts.ParallelCalls)
 	if l, ok := l.(wire.Resumable); ok {
@@ -209,7 +210,7 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	}()
 	err = h.connect(c)
 	if exits = false; err == nil {
-		c.asking.Store(true)
+		c.flags.set(asking)
 	}
 	return (*Port)(c), err
 }
@@ -244,7 +245,7 @@ func (h *Hub) insert(c *Conn) error {
 		h.once++
 		return nil
 	}
-	h.useLocked(c.protocol, 1)
+	h.useLocked(c.protocol(), 1)
 	h.count("connections", c.req.Wire, 1)
 	return nil
 }
@@ -329,7 +330,7 @@ func (h *Hub) remove(c *Conn) {
 	if c.once {
 		h.once--
 	} else {
-		h.useLocked(c.protocol, -1)
+		h.useLocked(c.protocol(), -1)
 		h.count("connections", c.req.Wire, -1)
 	}
 	if len(h.conns) == 0 && h.turns.stop != nil {
@@ -516,12 +517,12 @@ func (h *Hub) deliverConn(ctx context.Context, id string, m *message) error {
 	}
 	s := scratches.Get().(*scratch)
 	defer s.free()
-	buf, err := encodeFor(s.buf[:0], c.protocol, m, "")
+	buf, err := encodeFor(s.buf[:0], c.protocol(), m, "")
 	if err != nil {
 		return err
 	}
 	s.buf = buf
-	if err := c.shard.wait(ctx); err != nil {
+	if err := c.shard().wait(ctx); err != nil {
 		return err
 	}
 	h.count("events", targetKinds[toConn], 1)

@@ -233,8 +233,8 @@ func (s *shard) fanOut(to *target, run []entry) {
 	s.batches = s.batches[:0]
 	var last *runBatch
 	for _, c := range to.parts[s.index].members {
-		if last == nil || last.p != c.protocol {
-			last = s.batch(c.protocol, run)
+		if p := c.protocol(); last == nil || last.p != p {
+			last = s.batch(p, run)
 		}
 		b := last.b
 		if len(b.recs) == 0 {

@@ -42,7 +42,7 @@ func (c *Conn) pushLocked(b *batch, from, to, size int) {
 			return
 		}
 	}
-	q.push(item{b, int32(from), int32(to), event})
+	q.push(item{b, int32(from), int32(to)})
 }
 
 // fitsLocked reports whether so many more events may wait. What is already
@@ -90,7 +90,7 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 			c.slowLocked()
 			return
 		}
-		q.push(item{&batch{raw: append([]byte(nil), rec...)}, 0, 0, control})
+		q.push(item{&batch{raw: append([]byte(nil), rec...), class: control}, 0, 0})
 		q.controls++
 		return
 	case event, waited:
@@ -108,7 +108,7 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	}
 	c.putLocked(wire.Record{Bytes: rec}, key, cl)
 	if c.overLocked() {
-		c.over.Store(true)
+		c.flags.set(over)
 	}
 }
 
@@ -126,7 +126,7 @@ func (c *Conn) dropKeyLocked(key string) {
 				continue
 			}
 			c.droppedLocked(len(it.b.recs[k].Bytes), "latest")
-			after := item{it.b, k + 1, it.to, it.class}
+			after := item{it.b, k + 1, it.to}
 			if it.to = k; it.from == it.to {
 				*it = after
 				if i--; after.from == after.to {
@@ -148,7 +148,7 @@ func (c *Conn) dropOldestLocked() bool {
 	q := &c.q
 	for i := q.head; i < len(q.items); i++ {
 		it := &q.items[i]
-		if it.class != event || it.from == it.to {
+		if it.b.class != event || it.from == it.to {
 			continue
 		}
 		size := len(it.b.recs[it.from].Bytes)

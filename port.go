@@ -185,12 +185,9 @@ func (p *Port) Wait() {
 			t.mu.Unlock()
 			return
 		}
-		if t.room == nil {
-			t.room = make(chan struct{})
-		}
-		room := t.room
+		moved := t.awaitLocked()
 		t.mu.Unlock()
-		<-room
+		<-moved
 	}
 }
 
@@ -201,10 +198,7 @@ func (p *Port) Unblock() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unblocked = true
-	if t.room != nil {
-		close(t.room)
-		t.room = nil
-	}
+	t.movedLocked()
 }
 
 // Drain lets the calls that wait start, for a client that has left behind them:
@@ -228,13 +222,10 @@ func (p *Port) Drain() {
 			last = n
 			late.Reset(min(disconnectWait, time.Until(end)))
 		}
-		if t.room == nil {
-			t.room = make(chan struct{})
-		}
-		room := t.room
+		moved := t.awaitLocked()
 		t.mu.Unlock()
 		select {
-		case <-room: // one has started, or gives input back
+		case <-moved: // one has started, or gives input back
 		case <-late.C:
 			c.hub.log.Info("hubwire: calls of a client that has left are dropped", "hub", c.hub.opts.Name, "conn", c.id, "calls", t.waiting.Load())
 			return
@@ -266,7 +257,7 @@ func (p *Port) End(cause error) {
 		c.hub.log.Error("hubwire: calls ignore the end of their context", "hub", c.hub.opts.Name, "conn", c.id, "calls", c.running())
 	}
 	defer c.hub.remove(c) // also when Disconnect leaves with runtime.Goexit
-	if c.asking.Load() && c.hub.opts.Disconnect != nil {
+	if c.flags.has(asking) && c.hub.opts.Disconnect != nil {
 		c.hub.safely(c, "Disconnect", func() error {
 			c.hub.opts.Disconnect(c.base, c, cause)
 			return nil

@@ -15,6 +15,7 @@ type batch struct {
 	keys   []string // by record, "" where none; nil where no record has a key
 	size   int      // bytes of all records
 	raw    []byte   // a control frame instead of records
+	class  class
 	own    bool
 	buf    []byte // the bytes of an own batch
 	framed atomic.Pointer[framed]
@@ -53,7 +54,11 @@ func (b *batch) bytes(from, to int) int {
 
 var ownBatches = sync.Pool{New: func() any { return &batch{own: true} }}
 
-func newOwn() *batch { return ownBatches.Get().(*batch) }
+func newOwn(cl class) *batch {
+	b := ownBatches.Get().(*batch)
+	b.class = cl
+	return b
+}
 
 func (b *batch) add(rec wire.Record) {
 	at := len(b.buf)
@@ -98,7 +103,6 @@ const (
 type item struct {
 	b        *batch
 	from, to int32
-	class    class
 }
 
 // A queue is what waits for one connection. It is guarded by Conn.mu.
@@ -157,7 +161,7 @@ func (q *queue) popped() {
 // visible.
 func (c *Conn) greet(frame []byte) {
 	if len(frame) > 0 {
-		c.q.push(item{&batch{raw: frame}, 0, 0, control})
+		c.q.push(item{&batch{raw: frame, class: control}, 0, 0})
 		c.q.controls++
 	}
 }
@@ -208,8 +212,8 @@ func (c *Conn) accountLocked(msgs, bytes int) {
 		close(q.room)
 		q.room = nil
 	}
-	if c.over.Load() && !c.overLocked() {
-		c.over.Store(false)
+	if c.flags.has(over) && !c.overLocked() {
+		c.flags.clear(over)
 		c.pumpDue = true
 	}
 }
@@ -227,19 +231,19 @@ func (c *Conn) putLocked(rec wire.Record, key string, cl class) {
 	q.bytes += len(rec.Bytes)
 	if key != "" {
 		rec.Bytes = append([]byte(nil), rec.Bytes...)
-		q.push(item{&batch{recs: []wire.Record{rec}, keys: []string{key}, size: len(rec.Bytes)}, 0, 1, cl})
+		q.push(item{&batch{recs: []wire.Record{rec}, keys: []string{key}, size: len(rec.Bytes), class: cl}, 0, 1})
 		return
 	}
 	if n := len(q.items); n > q.head {
-		if it := &q.items[n-1]; it.class == cl && it.b.takes(len(rec.Bytes)) {
+		if it := &q.items[n-1]; it.b.class == cl && it.b.takes(len(rec.Bytes)) {
 			it.b.add(rec)
 			it.to++
 			return
 		}
 	}
-	b := newOwn()
+	b := newOwn(cl)
 	b.add(rec)
-	q.push(item{b, 0, 1, cl})
+	q.push(item{b, 0, 1})
 }
 
 // discardLocked drops all that waits, for good.
@@ -252,6 +256,5 @@ func (c *Conn) discardLocked() {
 		close(q.room)
 		q.room = nil
 	}
-	c.pumpDue = c.pumpDue || c.over.Load()
-	c.over.Store(false)
+	c.pumpDue = c.flags.clear(over) || c.pumpDue
 }

@@ -30,7 +30,11 @@ type rawLink struct {
 	wake   chan struct{}
 	closed chan struct{}
 	reason error
+	pass   func() // for those that take turns
 }
+
+// Pass makes another goroutine the reader.
+func (l *rawLink) Pass() { l.pass() }
 
 // A rawProtocol writes an event as name(args) and a newline.
 type rawProtocol struct{ name string }

@@ -299,7 +299,7 @@ func (r *remote) put(from Address, m *Message) {
 	h := r.h
 	if from.Kind == AddressConn {
 		if c := h.conn(from.Name); c != nil {
-			if rec, ok := r.decode(m).in(c.protocol); ok {
+			if rec, ok := r.decode(m).in(c.protocol()); ok {
 				c.send(rec.Bytes, "", event)
 			}
 		}

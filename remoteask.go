@@ -74,14 +74,14 @@ var errGone = errors.New("hubwire: the connection ended before it answered")
 // question puts another node's question to a connection of this one.
 func (r *remote) question(conn string, m *Message) {
 	c := r.h.conn(conn)
-	if c == nil || !c.asking.Load() {
+	if c == nil || !c.flags.has(asking) {
 		r.respond(m.Node, &Message{Kind: MessageAnswer, ID: m.ID, Gone: true})
 		return
 	}
-	rec, ok := r.decode(m).in(c.protocol)
+	rec, ok := r.decode(m).in(c.protocol())
 	if !ok {
 		text := "the connection's protocol is not known to the node that asks"
-		if _, err := c.protocol.AppendEvent(nil, "", m.ID, nil); errors.Is(err, wire.ErrNoAnswer) {
+		if _, err := c.protocol().AppendEvent(nil, "", m.ID, nil); errors.Is(err, wire.ErrNoAnswer) {
 			text = errNoAnswer.Message
 		}
 		r.respond(m.Node, &Message{Kind: MessageAnswer, ID: m.ID, Failed: true, Error: text})
@@ -107,7 +107,7 @@ func (r *remote) question(conn string, m *Message) {
 		case a.err != nil:
 			out.Gone = true
 		case len(a.val.List) > 0:
-			out.Blobs = []Blob{{c.protocol.Name(), a.val.List[0]}}
+			out.Blobs = []Blob{{c.protocol().Name(), a.val.List[0]}}
 		}
 		c.endAsk(id)
 		r.respond(node, out)

@@ -64,17 +64,17 @@ func (p *Port) Final() {
 	}
 	var again []item
 	if r.hello != nil {
-		again = append(again, item{&batch{raw: r.hello}, 0, 0, control})
+		again = append(again, item{&batch{raw: r.hello, class: control}, 0, 0})
 		q.controls++
 	}
 	if left := r.sent[r.next:]; len(left) > 0 {
-		b := &batch{recs: left}
+		b := &batch{recs: left, class: result}
 		for _, rec := range left {
 			b.size += len(rec.Bytes)
 		}
 		q.msgs += len(left)
 		q.bytes += b.size
-		again = append(again, item{b, 0, int32(len(left)), result})
+		again = append(again, item{b, 0, int32(len(left))})
 	}
 	if again != nil {
 		q.items, q.head = append(again, q.items[q.head:]...), 0
@@ -146,7 +146,8 @@ func (p *Port) Swap(l wire.Link, hello func(first uint64) []byte) error {
 		return ErrClosed
 	}
 	c.detachLocked()
-	c.link, c.framing = l, l.Framing()
+	c.link = l
+	c.coding.Store(c.hub.codingOf(l.Framing()))
 	r := q.resume
 	r.detached, r.next, r.hello = false, 0, hello(r.first)
 	c.flushLocked()
@@ -170,9 +171,9 @@ func (c *Conn) takeResumableLocked(s *scratch) []byte {
 	kept := q.items[q.head:q.head]
 	msgs, bytes := 0, 0
 	for _, it := range q.items[q.head:] {
-		if it.class == control {
+		if it.b.class == control {
 			if len(s.recs) > 0 {
-				s.buf = c.framing.Append(s.buf, s.recs)
+				s.buf = c.framingLocked().Append(s.buf, s.recs)
 				s.recs = s.recs[:0]
 			}
 			s.buf = append(s.buf, it.b.raw...)
@@ -201,7 +202,7 @@ func (c *Conn) takeResumableLocked(s *scratch) []byte {
 	q.items = q.items[:q.head+len(kept)]
 	q.popped()
 	if len(s.recs) > 0 {
-		s.buf = c.framing.Append(s.buf, s.recs)
+		s.buf = c.framingLocked().Append(s.buf, s.recs)
 	}
 	// What is sent is the resume's from here, whether the link takes it or not.
 	c.accountLocked(msgs, bytes)

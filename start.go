@@ -12,7 +12,7 @@ func (c *Conn) startLocked(call *Call) {
 	}
 	t.tail = call
 	t.waiting.Add(1)
-	if t.pass == nil || t.slot != nil {
+	if !t.turns || t.slot != nil {
 		c.spawnLocked()
 	}
 }
@@ -34,7 +34,7 @@ func (c *Conn) startableLocked() bool {
 	if t.head == nil || t.ended {
 		return false
 	}
-	return !t.head.ordinary() || t.free > 0 && (!c.over.Load() || t.drains)
+	return !t.head.ordinary() || t.free > 0 && (!c.flags.has(over) || t.drains)
 }
 
 // nextLocked takes the call that waits in front, if it may start.

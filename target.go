@@ -291,8 +291,8 @@ func (t *target) add(c *Conn) (*membership, bool) {
 	}
 	m := &membership{conn: c, target: t}
 	t.n++
-	t.parts[c.shard.index].n++
-	c.shard.append(entry{op: opJoin, m: m}, memberSize)
+	t.parts[c.shard().index].n++
+	c.shard().append(entry{op: opJoin, m: m}, memberSize)
 	return m, true
 }
 
@@ -302,7 +302,7 @@ func (t *target) drop(m *membership) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n--
-	s := m.conn.shard
+	s := m.conn.shard()
 	t.parts[s.index].n--
 	s.append(entry{op: opLeave, m: m}, memberSize)
 	if t.n == 0 && t.kind != toAll {

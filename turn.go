@@ -3,6 +3,8 @@ package hubwire
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/hubwire/hubwire/wire"
 )
 
 // A reader runs the ordinary calls of its connection itself: a quick handler
@@ -105,20 +107,19 @@ func (c *Conn) passTurn(seq uint32) {
 	t.slot = nil
 	s.conn.Store(nil)
 	// Under the lock: when Turn sees that the reading was given away, it has been.
-	t.pass()
-	c.inTurn.Store(false)
+	c.link.(wire.Passer).Pass() // whose link is not swapped
+	c.flags.clear(inTurn)
 	c.spawnLocked() // where there is another place, for what waits behind this call
 	t.mu.Unlock()
-	if c.unflushed.Swap(false) {
+	if c.flags.clear(unflushed) {
 		c.flush()
 	}
 }
 
 // Turns says that the reader will call Turn before it waits for input: calls
-// that Start could start at once are left to it. pass has to make another
-// goroutine the reader; it is called at most once for each Turn, from any
-// goroutine, and must not block.
-func (p *Port) Turns(pass func()) {
+// that Start could start at once are left to it. The connection's link has to be
+// a [wire.Passer] and no [wire.Resumable].
+func (p *Port) Turns() {
 	c := p.c()
 	t := &c.calls
 	t.mu.Lock()
@@ -126,7 +127,7 @@ func (p *Port) Turns(pass func()) {
 	if !t.places && c.hub.opts.ParallelCalls > 1 {
 		return // calls that may run beside each other shall
 	}
-	t.pass = pass
+	t.turns = true
 }
 
 // Turn runs the ordinary calls that wait, on the reader's own goroutine. It
@@ -139,7 +140,7 @@ func (p *Port) Turn() (mine bool) {
 		return true
 	}
 	t.mu.Lock()
-	if t.spawned || t.pass == nil || !c.startableLocked() {
+	if t.spawned || !t.turns || !c.startableLocked() {
 		t.mu.Unlock()
 		return true
 	}
@@ -153,7 +154,7 @@ func (p *Port) Turn() (mine bool) {
 		return true
 	}
 	seq := slot.seq.Load() // the slot may be taken again once the turn is given up
-	c.inTurn.Store(true)
+	c.flags.set(inTurn)
 
 	done := false
 	defer func() {
@@ -167,11 +168,11 @@ func (p *Port) Turn() (mine bool) {
 	if mine = t.slot == slot && slot.seq.Load() == seq; mine {
 		t.slot = nil
 		slot.conn.Store(nil)
-		c.inTurn.Store(false)
+		c.flags.clear(inTurn)
 	}
 	over := t.retires && t.retiredLocked()
 	t.mu.Unlock()
-	if c.unflushed.Load() && c.unflushed.Swap(false) {
+	if c.flags.has(unflushed) && c.flags.clear(unflushed) {
 		c.flush()
 	}
 	if over {

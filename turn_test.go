@@ -27,7 +27,8 @@ type turnReader struct {
 // read starts with one reader; it ends when the connection does.
 func turnTaking(t testing.TB, hub *hubwire.Hub) *turnReader {
 	r := &turnReader{rawLink: open(t, hub, rawA, -1), in: make(chan func(), 1000)}
-	r.port.Turns(func() { r.ends.Go(r.read) })
+	r.pass = func() { r.ends.Go(r.read) }
+	r.port.Turns()
 	r.ends.Go(r.read)
 	t.Cleanup(func() {
 		close(r.in)

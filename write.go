@@ -37,21 +37,21 @@ func (c *Conn) takeLocked(s *scratch) (p []byte, shared bool, msgs, bytes int) {
 	if q.resume != nil {
 		return c.takeResumableLocked(s), false, 0, 0
 	}
-	if it := q.items[q.head]; it.class == event && !it.b.own && it.from == 0 && int(it.to) == len(it.b.recs) &&
+	if it := q.items[q.head]; it.b.class == event && !it.b.own && it.from == 0 && int(it.to) == len(it.b.recs) &&
 		(q.head+1 == len(q.items) || it.b.size >= writeSize/2) {
 		b := it.b
 		q.items[q.head] = item{}
 		q.head++
 		q.popped()
-		return b.frame(c.framing), true, len(b.recs), b.size
+		return b.frame(c.framingLocked()), true, len(b.recs), b.size
 	}
 	s.buf, s.recs = s.buf[:0], s.recs[:0]
 	first := q.head
 	for q.head < len(q.items) && bytes < writeSize {
 		it := &q.items[q.head]
-		if it.class == control {
+		if it.b.class == control {
 			if len(s.recs) > 0 {
-				s.buf = c.framing.Append(s.buf, s.recs)
+				s.buf = c.framingLocked().Append(s.buf, s.recs)
 				s.recs = s.recs[:0]
 			}
 			s.buf = append(s.buf, it.b.raw...)
@@ -71,7 +71,7 @@ func (c *Conn) takeLocked(s *scratch) (p []byte, shared bool, msgs, bytes int) {
 		}
 	}
 	if len(s.recs) > 0 {
-		s.buf = c.framing.Append(s.buf, s.recs)
+		s.buf = c.framingLocked().Append(s.buf, s.recs)
 	}
 	for i := first; i < q.head; i++ {
 		q.items[i].b.free()
@@ -126,7 +126,7 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 			return
 		}
 		if c.overLocked() {
-			c.over.Store(true)
+			c.flags.set(over)
 		}
 		go c.drain(c.link, q.gen) // ends when nothing waits, or the link is closed
 	}
@@ -158,7 +158,7 @@ func (c *Conn) lostLocked() {
 // send puts one record behind what waits for the connection and writes it,
 // where nothing is in front of it. rec is not kept.
 func (c *Conn) send(rec []byte, key string, cl class) {
-	if c.shard.busy.Load() {
+	if c.shard().busy.Load() {
 		c.sendInLine(rec, key, cl)
 		return
 	}
@@ -179,7 +179,7 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 			q.msgs++
 			q.bytes += len(rec)
 			s.recs = append(s.recs[:0], wire.Record{Bytes: rec})
-			s.buf = c.framing.Append(s.buf[:0], s.recs)
+			s.buf = c.framingLocked().Append(s.buf[:0], s.recs)
 			p = s.buf
 			c.writeLocked(p, false, 1, len(rec))
 		} else {
@@ -192,9 +192,9 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	switch {
 	case q.draining || later && q.flushing:
 	case later:
-		if c.inTurn.Load() {
-			c.unflushed.Store(true)
-			if c.inTurn.Load() || !c.unflushed.Swap(false) {
+		if c.flags.has(inTurn) {
+			c.flags.set(unflushed)
+			if c.flags.has(inTurn) || !c.flags.clear(unflushed) {
 				return // whoever ends the turn will see it
 			}
 		}
@@ -210,7 +210,7 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 //go:noinline
 func (c *Conn) sendInLine(rec []byte, key string, cl class) {
 	c.lined.Add(linedOne + int64(len(rec)))
-	c.shard.append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
+	c.shard().append(entry{op: opOne, class: cl, conn: c, rec: append([]byte(nil), rec...), key: key}, len(rec))
 }
 
 func (c *Conn) flush() {
@@ -230,8 +230,8 @@ func (h *Hub) waitBytes() int { return max(h.itemRoom, h.opts.Queue.Bytes/2) }
 // wait returns when the connection has less than limit bytes waiting, in its
 // queue and in line.
 func (c *Conn) wait(ctx context.Context, limit int) error {
-	if c.shard.busy.Load() {
-		if err := c.shard.wait(ctx); err != nil {
+	if c.shard().busy.Load() {
+		if err := c.shard().wait(ctx); err != nil {
 			return err
 		}
 	}

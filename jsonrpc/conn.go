@@ -137,8 +137,8 @@ func (c *Conn) open(ctx context.Context, u *hubwire.User, req *hubwire.Request) 
 	case Serial:
 		port.Places(1)
 	}
-	if p, ok := c.t.(passer); ok {
-		port.Turns(func() { p.pass(c) })
+	if _, ok := c.t.(passer); ok {
+		port.Turns()
 	}
 	c.ready.Store(true)
 	close(c.opened)
@@ -185,6 +185,9 @@ func (l *link) TryWrite(p []byte) (int, error) { return l.t.TryWrite(p) }
 
 // Write writes all of p.
 func (l *link) Write(p []byte) error { return l.t.Write(p) }
+
+// Pass gives the reading to another goroutine.
+func (l *link) Pass() { l.t.(passer).pass((*Conn)(l)) }
 
 // Close ends the connection.
 func (l *link) Close(reason error, _ bool) { (*Conn)(l).shut(reason) }

@@ -266,7 +266,7 @@ func (c *conn) join() bool {
 	}
 	c.parser.wantHeaders = port.Headers()
 	if s, ok := c.link().(*socket); ok && s.Unacked() == 0 { // for a reader that is not replaced otherwise
-		port.Turns(s.pass)
+		port.Turns()
 	}
 	c.pinged = m.ticks.Now()
 	c.heard()

@@ -81,9 +81,9 @@ func (s *socket) serve() {
 	}
 }
 
-// pass makes another goroutine the reader: this one runs a call that waits.
-func (s *socket) pass() {
-	s.Pass()
+// Pass makes another goroutine the reader: this one runs a call that waits.
+func (s *socket) Pass() {
+	s.Conn.Pass()
 	go s.serve() // ends when the connection has ended, or with its own pass
 }
 
@@ -189,7 +189,7 @@ func (s *socket) Idle() error {
 		// The handshake and Connect have grown the stack to 4 KiB or more, and a
 		// collection does not shrink it below: a new one has 2.
 		s.fresh = true
-		s.pass()
+		s.Pass()
 		return wsconn.ErrPassed
 	}
 	return nil

@@ -139,6 +139,15 @@ type Resumable interface {
 	Unacked() int
 }
 
+// A Passer is a Link whose reader may run calls itself (hubwire.Port.Turns).
+type Passer interface {
+	Link
+	// Pass makes another goroutine the reader: the one that reads runs a call that
+	// lasts. It is called at most once for each Port.Turn, from any goroutine, and
+	// does not block.
+	Pass()
+}
+
 // A Greeter is a Link that has something to say before all else, such as the
 // answer to a handshake. It goes out when the connection is in its targets and
 // before Connect runs, so that what is sent to all from that moment on follows
