@@ -238,6 +238,7 @@ func (in *input) take() (b []byte, more bool) {
 
 // post serves what a client sends beside a transport that has no way up.
 func (m *mount) post(w http.ResponseWriter, r *http.Request) {
+	defer discard(w, r)
 	c, kind, ok := m.find(w, r, true)
 	switch {
 	case !ok:
@@ -247,6 +248,23 @@ func (m *mount) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.refuse(w, c.in.post(w, r), "")
+}
+
+// Of a body that nobody wants so much is read, for so long.
+const (
+	maxDiscarded = 256 << 10
+	discardTime  = 5 * time.Second
+)
+
+// discard reads what is left of a body before the answer leaves. net/http does so
+// unless the client has said that this request is its last: then such a client,
+// which writes all before it reads, would find a cut and no answer.
+func discard(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") != "" {
+		return // the client has asked first
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime)) // where it can be had
+	_, _ = io.CopyN(io.Discard, r.Body, maxDiscarded)                              // who does not send it gets the answer all the same
 }
 
 // delete ends a polled connection, and no other.
