@@ -118,7 +118,7 @@ func (c *Conn) ask(ctx context.Context, name string, lay *layout, in, into any) 
 	if c.once {
 		return Errorf(CodeUnimplemented, "hubwire: a call without a connection cannot be asked")
 	}
-	if !c.flags.has(asking) {
+	if !c.flags.has(isAsking) {
 		return errAskInConnect
 	}
 	m := &message{name: name, lay: lay, v: in}

@@ -59,11 +59,11 @@ const linedOne = 1 << 40
 type flags struct{ bits atomic.Uint32 }
 
 const (
-	over      uint32 = 1 << iota // so much waits that no call may start; set under mu
-	inTurn                       // the reader runs calls
-	unflushed                    // answers are left to the end of the turn
-	asking                       // Connect has returned: the client can be asked
-	counted                      // the end of the connection was counted, or was not the hub's
+	isOver      uint32 = 1 << iota // so much waits that no call may start; set under mu
+	isInTurn                       // the reader runs calls
+	isUnflushed                    // answers are left to the end of the turn
+	isAsking                       // Connect has returned: the client can be asked
+	isCounted                      // the end of the connection was counted, or was not the hub's
 )
 
 func (f *flags) has(bit uint32) bool { return f.bits.Load()&bit != 0 }
@@ -160,7 +160,7 @@ func (c *Conn) Abort() {
 
 // closes counts the end of the connection by the hub, once.
 func (c *Conn) closes(reason string) {
-	if !c.flags.set(counted) {
+	if !c.flags.set(isCounted) {
 		c.hub.count("closes", reason, 1)
 	}
 }
@@ -301,7 +301,7 @@ func (c *Conn) gone() (first bool) {
 		return false
 	}
 	c.ended = true
-	c.flags.set(counted)
+	c.flags.set(isCounted)
 	groups, own, asks := c.groups, c.own, c.asks
 	c.groups, c.asks = nil, nil
 	var empty []string

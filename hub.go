@@ -210,7 +210,7 @@ func (h *Hub) open(ctx context.Context, l wire.Link, id string, u *User, r *Requ
 	}()
 	err = h.connect(c)
 	if exits = false; err == nil {
-		c.flags.set(asking)
+		c.flags.set(isAsking)
 	}
 	return (*Port)(c), err
 }

@@ -108,7 +108,7 @@ func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	}
 	c.putLocked(wire.Record{Bytes: rec}, key, cl)
 	if c.overLocked() {
-		c.flags.set(over)
+		c.flags.set(isOver)
 	}
 }
 

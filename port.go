@@ -257,7 +257,7 @@ func (p *Port) End(cause error) {
 		c.hub.log.Error("hubwire: calls ignore the end of their context", "hub", c.hub.opts.Name, "conn", c.id, "calls", c.running())
 	}
 	defer c.hub.remove(c) // also when Disconnect leaves with runtime.Goexit
-	if c.flags.has(asking) && c.hub.opts.Disconnect != nil {
+	if c.flags.has(isAsking) && c.hub.opts.Disconnect != nil {
 		c.hub.safely(c, "Disconnect", func() error {
 			c.hub.opts.Disconnect(c.base, c, cause)
 			return nil

@@ -212,8 +212,8 @@ func (c *Conn) accountLocked(msgs, bytes int) {
 		close(q.room)
 		q.room = nil
 	}
-	if c.flags.has(over) && !c.overLocked() {
-		c.flags.clear(over)
+	if c.flags.has(isOver) && !c.overLocked() {
+		c.flags.clear(isOver)
 		c.pumpDue = true
 	}
 }
@@ -256,5 +256,5 @@ func (c *Conn) discardLocked() {
 		close(q.room)
 		q.room = nil
 	}
-	c.pumpDue = c.flags.clear(over) || c.pumpDue
+	c.pumpDue = c.flags.clear(isOver) || c.pumpDue
 }

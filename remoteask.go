@@ -74,7 +74,7 @@ var errGone = errors.New("hubwire: the connection ended before it answered")
 // question puts another node's question to a connection of this one.
 func (r *remote) question(conn string, m *Message) {
 	c := r.h.conn(conn)
-	if c == nil || !c.flags.has(asking) {
+	if c == nil || !c.flags.has(isAsking) {
 		r.respond(m.Node, &Message{Kind: MessageAnswer, ID: m.ID, Gone: true})
 		return
 	}

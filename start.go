@@ -34,7 +34,7 @@ func (c *Conn) startableLocked() bool {
 	if t.head == nil || t.ended {
 		return false
 	}
-	return !t.head.ordinary() || t.free > 0 && (!c.flags.has(over) || t.drains)
+	return !t.head.ordinary() || t.free > 0 && (!c.flags.has(isOver) || t.drains)
 }
 
 // nextLocked takes the call that waits in front, if it may start.

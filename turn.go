@@ -108,10 +108,10 @@ func (c *Conn) passTurn(seq uint32) {
 	s.conn.Store(nil)
 	// Under the lock: when Turn sees that the reading was given away, it has been.
 	c.link.(wire.Passer).Pass() // whose link is not swapped
-	c.flags.clear(inTurn)
+	c.flags.clear(isInTurn)
 	c.spawnLocked() // where there is another place, for what waits behind this call
 	t.mu.Unlock()
-	if c.flags.clear(unflushed) {
+	if c.flags.clear(isUnflushed) {
 		c.flush()
 	}
 }
@@ -154,7 +154,7 @@ func (p *Port) Turn() (mine bool) {
 		return true
 	}
 	seq := slot.seq.Load() // the slot may be taken again once the turn is given up
-	c.flags.set(inTurn)
+	c.flags.set(isInTurn)
 
 	done := false
 	defer func() {
@@ -168,11 +168,11 @@ func (p *Port) Turn() (mine bool) {
 	if mine = t.slot == slot && slot.seq.Load() == seq; mine {
 		t.slot = nil
 		slot.conn.Store(nil)
-		c.flags.clear(inTurn)
+		c.flags.clear(isInTurn)
 	}
 	over := t.retires && t.retiredLocked()
 	t.mu.Unlock()
-	if c.flags.has(unflushed) && c.flags.clear(unflushed) {
+	if c.flags.has(isUnflushed) && c.flags.clear(isUnflushed) {
 		c.flush()
 	}
 	if over {

@@ -126,7 +126,7 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 			return
 		}
 		if c.overLocked() {
-			c.flags.set(over)
+			c.flags.set(isOver)
 		}
 		go c.drain(c.link, q.gen) // ends when nothing waits, or the link is closed
 	}
@@ -192,9 +192,9 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	switch {
 	case q.draining || later && q.flushing:
 	case later:
-		if c.flags.has(inTurn) {
-			c.flags.set(unflushed)
-			if c.flags.has(inTurn) || !c.flags.clear(unflushed) {
+		if c.flags.has(isInTurn) {
+			c.flags.set(isUnflushed)
+			if c.flags.has(isInTurn) || !c.flags.clear(isUnflushed) {
 				return // whoever ends the turn will see it
 			}
 		}
