@@ -260,8 +260,8 @@ const (
 // unless the client has said that this request is its last: then such a client,
 // which writes all before it reads, would find a cut and no answer.
 func discard(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Expect") != "" {
-		return // the client has asked first
+	if r.Body == nil || r.Header.Get("Expect") != "" {
+		return // the client has asked first, and was not told to go on
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime)) // where it can be had
 	_, _ = io.CopyN(io.Discard, r.Body, maxDiscarded)                              // who does not send it gets the answer all the same
