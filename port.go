@@ -31,6 +31,15 @@ func (p *Port) Places(n int) {
 	t.free, t.places = int32(n), true
 }
 
+// Release gives the place of the call that ctx comes from to the next, if it is one
+// of this connection: a handler is about to wait for what the wire asked its
+// client. ClientMethod.Call does so by itself.
+func (p *Port) Release(ctx context.Context) {
+	if x := callOf(ctx); x != nil && x.conn == p.c() {
+		x.release()
+	}
+}
+
 // Flush returns when nothing waits to be written to the connection. ctx bounds
 // the waiting.
 func (p *Port) Flush(ctx context.Context) error { return p.c().wait(ctx, 0) }

@@ -239,9 +239,8 @@ func (c *Conn) finish(err error) {
 	left := c.begin(nil) && (err == nil || err == io.EOF)
 	c.mu.Lock()
 	cause := c.reason
-	_, lost := errors.AsType[*frameError](err)
 	if c.err == nil {
-		switch {
+		switch _, lost := errors.AsType[*frameError](err); {
 		case cause != nil:
 			c.err = cause
 		case lost:
@@ -258,11 +257,11 @@ func (c *Conn) finish(err error) {
 		return
 	}
 	c.halt(left)
-	if cause == nil || lost { // what came before a fault has its answers
-		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-		_ = c.port.Flush(ctx) // a peer that does not read loses it
-		cancel()
-	}
+	// What came before the end has its answers; a queue that was given up holds
+	// nobody up.
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	_ = c.port.Flush(ctx) // a peer that does not read loses it
+	cancel()
 	c.t.close()
 	close(c.closed)
 	c.port.End(cause)

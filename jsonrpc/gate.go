@@ -56,13 +56,13 @@ func (g *gate) pumpLocked() (started bool) {
 		g.busy = k.note
 		g.mu.Unlock()
 		g.conn.port.StartIn(&k.state, &k.Call)
+		started = true
 		if k.held {
 			g.conn.port.Free(k.Size)
 			if g.conn.inFlight.begin(k) {
 				g.conn.port.CancelCall(&k.state)
 			}
 		}
-		started = true
 		g.mu.Lock()
 	}
 	g.pumping = false

@@ -281,6 +281,7 @@ func (o *outCall) Next(ctx context.Context, into any) error {
 	select {
 	case <-o.came:
 	default:
+		o.conn.port.Release(ctx) // calls that call back need places too
 		select {
 		case <-o.came:
 		case <-ctx.Done():

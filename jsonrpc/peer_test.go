@@ -23,7 +23,7 @@ import (
 // use in a bubble: settle waits until nothing moves any more.
 type raw struct {
 	t       testing.TB
-	nc      net.Conn
+	nc      io.ReadWriteCloser
 	conn    *jsonrpc.Conn
 	framing jsonrpc.Framing
 	ended   chan struct{} // the reader has seen the end
