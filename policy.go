@@ -81,13 +81,15 @@ func (c *Conn) roomLocked(size int) bool {
 // oneLocked takes one record, copied, or a control frame.
 func (c *Conn) oneLocked(rec []byte, key string, cl class) {
 	q := &c.q
-	if q.closed {
+	if q.closed && (cl != control || !q.last) {
 		return
 	}
 	switch cl {
 	case control:
 		if q.controls >= maxControls && q.behind() {
-			c.slowLocked()
+			if !q.last {
+				c.slowLocked()
+			}
 			return
 		}
 		q.push(item{&batch{raw: append([]byte(nil), rec...), class: control}, 0, 0})
@@ -179,9 +181,17 @@ func (c *Conn) removeLocked(i int) {
 	q.items = q.items[:n]
 }
 
-// slowLocked ends a connection that is too slow.
+// slowLocked ends a connection that is too slow. What is under way may be a part
+// of a frame: it goes on, and control frames may follow it, so that the wire can
+// say why.
 func (c *Conn) slowLocked() {
+	q := &c.q
 	c.closes("slow")
+	rest, gone := q.rest, q.resume != nil && q.resume.detached
 	c.discardLocked()
+	q.last = !gone
+	if q.draining && rest != nil {
+		q.rest = unaccounted(rest)
+	}
 	c.endDue, c.endSlow = true, true
 }

@@ -154,8 +154,19 @@ func (p *Port) Item(ctx context.Context, rec []byte) error {
 
 // Control sends a frame of the wire's own, as it is, between the records: a
 // ping, an acknowledgement, the last words. It works after End too, until the
-// link is closed. frame is not kept.
+// link is closed; see Mute. frame is not kept.
 func (p *Port) Control(frame []byte) { p.c().send(frame, "", control) }
+
+// Mute reports whether nothing that Control sends gets through any more: the link
+// has failed, or stands still. After a Close with ErrSlow it mostly does not: what
+// waited is dropped, and the last words leave behind what was already under way.
+// How long that may take is the wire's to bound.
+func (p *Port) Mute() bool {
+	c := p.c()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.q.mute() || c.q.resume != nil && c.q.resume.detached
+}
 
 // Hold counts n bytes of input that the wire keeps itself (items of uploads);
 // Free gives them back.

@@ -120,7 +120,8 @@ type queue struct {
 	draining    bool  // the drain goroutine runs
 	flushing    bool  // a flush goroutine is on its way
 	touched     bool  // in the list of phase 2
-	closed      bool  // nothing more is taken
+	closed      bool  // no records are taken any more
+	last        bool  // closed, but control frames may still leave: the wire's last words
 
 	room chan struct{} // closed when there is room; nil where nobody waits
 
@@ -132,6 +133,12 @@ type rest struct {
 	p           []byte
 	msgs, bytes int // counted records in it
 }
+
+// unaccounted is a rest that counts nothing any more.
+func unaccounted(r *rest) *rest { return &rest{p: r.p} }
+
+// mute reports whether nothing may be written any more.
+func (q *queue) mute() bool { return q.closed && !q.last }
 
 // behind reports whether the client is behind: then the bounds apply.
 func (q *queue) behind() bool { return q.draining || q.resume != nil && q.resume.behind() }
@@ -249,7 +256,7 @@ func (c *Conn) putLocked(rec wire.Record, key string, cl class) {
 // discardLocked drops all that waits, for good.
 func (c *Conn) discardLocked() {
 	q := &c.q
-	q.closed = true
+	q.closed, q.last = true, false
 	q.items, q.head, q.rest, q.resume, q.overfull = nil, 0, nil, nil, false
 	q.msgs, q.bytes, q.controls = 0, 0, 0
 	if q.room != nil {

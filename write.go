@@ -85,11 +85,11 @@ func (c *Conn) takeLocked(s *scratch) (p []byte, shared bool, msgs, bytes int) {
 // take is left to the drain goroutine.
 func (c *Conn) flushLocked() {
 	q := &c.q
-	if q.draining || q.closed || !q.ready() {
+	if q.draining || q.mute() || !q.ready() {
 		return
 	}
 	s := scratches.Get().(*scratch)
-	for q.ready() && !q.draining && !q.closed {
+	for q.ready() && !q.draining && !q.mute() {
 		p, shared, msgs, bytes := c.takeLocked(s)
 		c.writeLocked(p, shared, msgs, bytes)
 	}
@@ -122,7 +122,6 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 		q.rest = &rest{p, msgs, bytes}
 		q.draining = true
 		if n == 0 && q.overfull && !c.trimLocked() {
-			q.draining = false
 			return
 		}
 		if c.overLocked() {
@@ -136,6 +135,7 @@ func (c *Conn) writeLocked(p []byte, shared bool, msgs, bytes int) {
 // the client is behind. It reports whether the connection goes on.
 func (c *Conn) trimLocked() bool {
 	if c.hub.opts.Queue.Full == Disconnect {
+		c.q.rest, c.q.draining = nil, false // of which the link has taken nothing
 		c.slowLocked()
 		return false
 	}
@@ -165,7 +165,7 @@ func (c *Conn) send(rec []byte, key string, cl class) {
 	q := &c.q
 	c.mu.Lock()
 	defer c.unlock()
-	if q.closed {
+	if q.closed && (cl != control || !q.last) {
 		return
 	}
 	// The answers to one read leave in one write: while calls wait, the reader
@@ -274,11 +274,11 @@ func (c *Conn) drain(link wire.Link, gen int32) {
 			c.unlock()
 			return
 		}
-		if q.rest == nil && !q.closed && q.ready() {
+		if q.rest == nil && !q.mute() && q.ready() {
 			p, _, msgs, bytes := c.takeLocked(s)
 			q.rest = &rest{p, msgs, bytes}
 		}
-		if q.rest == nil || q.closed {
+		if q.rest == nil || q.mute() {
 			q.draining = false
 			c.unlock()
 			return
@@ -293,8 +293,11 @@ func (c *Conn) drain(link wire.Link, gen int32) {
 				c.mu.Lock()
 				if q.gen == gen {
 					q.draining = false
-					if !q.closed {
+					switch {
+					case !q.closed:
 						c.lostLocked()
+					case q.last:
+						c.discardLocked()
 					}
 				}
 				c.unlock()
@@ -304,7 +307,7 @@ func (c *Conn) drain(link wire.Link, gen int32) {
 		}
 		stall.Stop()
 		c.mu.Lock()
-		if !q.closed && q.gen == gen {
+		if !q.mute() && q.gen == gen {
 			done := q.rest
 			q.rest = nil
 			c.accountLocked(done.msgs, done.bytes)
@@ -317,7 +320,11 @@ func (c *Conn) drain(link wire.Link, gen int32) {
 func (c *Conn) stalled(gen int32) {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.q.draining && !c.q.closed && c.q.gen == gen {
+	if !c.q.draining || c.q.gen != gen {
+		return
+	}
+	if !c.q.closed {
 		c.slowLocked()
 	}
+	c.q.rest, c.q.last = nil, false // nothing gets through
 }
