@@ -73,3 +73,35 @@ func TestLogSince(t *testing.T) {
 		t.Error("two epochs are the same")
 	}
 }
+
+// A record that grows counts, and may push older ones out, but never the newest.
+func TestLogGrow(t *testing.T) {
+	l := journal.New[int](7, journal.Bounds{Bytes: 10})
+	for i := range 4 {
+		l.Append(i, 2, time.Time{}, nil)
+	}
+	l.Grow(4, 3, nil)
+	if l.First() != 2 || l.Bytes() != 9 {
+		t.Error(l.First(), l.Bytes())
+	}
+	l.Grow(1, 100, nil) // gone
+	l.Grow(5, 100, nil) // not there
+	if l.First() != 2 || l.Bytes() != 9 {
+		t.Error(l.First(), l.Bytes())
+	}
+	l.Grow(3, 100, nil)
+	if l.First() != 4 || l.Bytes() != 5 {
+		t.Error(l.First(), l.Bytes())
+	}
+	l.Grow(4, 100, nil)
+	if l.First() != 4 || l.Bytes() != 105 {
+		t.Error(l.First(), l.Bytes())
+	}
+	l.Clear()
+	if l.First() != 5 || l.Next() != 5 || l.Bytes() != 0 {
+		t.Error(l.First(), l.Next(), l.Bytes())
+	}
+	if o := l.Append(9, 1, time.Time{}, nil); o != 5 {
+		t.Error(o)
+	}
+}

@@ -71,12 +71,34 @@ func (l *Log[E]) Append(v E, size int, now time.Time, gone func(offset uint64, v
 	*l.at(offset) = item[E]{v, size, now}
 	l.next++
 	l.bytes += size
-	b := l.bounds
-	for l.first < offset && (b.Count > 0 && l.next-l.first > uint64(b.Count) || b.Bytes > 0 && l.bytes > b.Bytes) {
-		l.drop(gone)
-	}
+	l.shrink(gone)
 	l.Expire(now, gone)
 	return offset
+}
+
+// Grow adds to the size of a record, if it is still kept.
+func (l *Log[E]) Grow(offset uint64, size int, gone func(offset uint64, v E)) {
+	if offset < l.first || offset >= l.next {
+		return
+	}
+	l.at(offset).size += size
+	l.bytes += size
+	l.shrink(gone)
+}
+
+// shrink lets go what is too much.
+func (l *Log[E]) shrink(gone func(uint64, E)) {
+	b := l.bounds
+	for l.first+1 < l.next && (b.Count > 0 && l.next-l.first > uint64(b.Count) || b.Bytes > 0 && l.bytes > b.Bytes) {
+		l.drop(gone)
+	}
+}
+
+// Clear lets all records go. Offsets go on.
+func (l *Log[E]) Clear() {
+	for l.first < l.next {
+		l.drop(nil)
+	}
 }
 
 // Expire lets go what is too old.

@@ -31,6 +31,8 @@ type Store interface {
 	// Head is the position of the newest record. A log without records has its
 	// epoch and offset 0.
 	Head(ctx context.Context, log string) (wire.Position, error)
+	// Tail returns the newest records, at most max, the oldest of them first.
+	Tail(ctx context.Context, log string, max int) ([]Record, error)
 	// Read returns the oldest records after a position, at most max, and none at
 	// the head. It fails with ErrLost or ErrForeign rather than leave any out.
 	Read(ctx context.Context, log string, after wire.Position, max int) ([]Record, error)
@@ -81,6 +83,19 @@ func (m *Memory) Head(_ context.Context, log string) (wire.Position, error) {
 	defer m.mu.Unlock()
 	l := m.logLocked(log)
 	return wire.Position{Epoch: l.Epoch(), Offset: l.Next() - 1}, nil
+}
+
+// Tail implements Store.
+func (m *Memory) Tail(_ context.Context, log string, max int) ([]Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.logLocked(log)
+	l.Expire(time.Now(), nil)
+	first := l.First()
+	if n := l.Next() - first; n > uint64(max) {
+		first += n - uint64(max)
+	}
+	return l.read(wire.Position{Epoch: l.Epoch(), Offset: first - 1}, max)
 }
 
 // Read implements Store.

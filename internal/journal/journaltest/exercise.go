@@ -69,6 +69,25 @@ func Exercise(t *testing.T, keep int, open func(t *testing.T) journal.Store) {
 			t.Error(head, err, n)
 		}
 	})
+	t.Run("tail", func(t *testing.T) {
+		s := open(t)
+		if r, err := s.Tail(ctx, "a", 10); err != nil || len(r) != 0 {
+			t.Error(r, err)
+		}
+		at := add(t, s, "a", keep+2)
+		for _, max := range []int{1, keep - 1, keep, keep + 2, 1000} {
+			r, err := s.Tail(ctx, "a", max)
+			if want := min(max, keep); err != nil || len(r) != want {
+				t.Errorf("the last %d: %d records, %v", max, len(r), err)
+				continue
+			}
+			for i, r := range r {
+				if n := len(at) - min(max, keep) + i; r.At != at[n] || string(r.Data) != fmt.Sprint("r", n) {
+					t.Errorf("the last %d: record %d: %q at %+v", max, i, r.Data, r.At)
+				}
+			}
+		}
+	})
 	t.Run("lost", func(t *testing.T) {
 		s := open(t)
 		at := add(t, s, "a", keep+2)
