@@ -49,7 +49,7 @@ func take(w http.ResponseWriter, r *http.Request, opts *Options, enc encoding) (
 // detach makes s a detached session.
 func (s *Session) detach(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
-	s.drain.add(s) // before the client knows of the stream
+	s.drain.add(s, s.opts.Detach) // before the client knows of the stream
 	conn, err := take(w, r, &s.opts, s.enc)
 	if err != nil {
 		s.closeLocked()

@@ -17,8 +17,9 @@ import (
 //	srv := &http.Server{Handler: drain.Handler(mux)}
 //	srv.RegisterOnShutdown(drain.Start)
 //
-// A Drain knows the streams of the requests that came through its Handler; a
-// Topics has its own Shutdown. The fields must be set before its first use. All
+// A Drain knows the streams of the requests that came through its Handler, those
+// of a [Mount] and of a [Topics] among them; a Topics can also be shut down by
+// itself. The fields must be set before its first use. All
 // methods may be called at the same time.
 type Drain struct {
 	// Window is the time over which the streams are ended. Defaults to none: all
@@ -31,12 +32,18 @@ type Drain struct {
 	Bye *Event[string]
 
 	mu      sync.Mutex // guards the following
-	streams map[*Session]context.CancelCauseFunc
+	streams map[leaver]context.CancelCauseFunc
 	on      bool
 	done    chan struct{} // closed when the last stream is gone after Start; made on demand
 }
 
 const defaultRetry = 10 * time.Second
+
+// A leaver is a stream that can be taken leave of.
+type leaver interface {
+	// part ends the stream with the last words. It may wait for the client.
+	part(words)
+}
 
 // drained is a request's link to the Drain above it.
 type drained struct {
@@ -127,8 +134,8 @@ func (d *Drain) settleLocked() {
 	}
 }
 
-// add is called when a stream begins.
-func (l *drained) add(s *Session) {
+// add is called when a stream begins. One that outlives its request is detached.
+func (l *drained) add(s leaver, detached bool) {
 	if l == nil {
 		return
 	}
@@ -136,20 +143,20 @@ func (l *drained) add(s *Session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	cancel := l.cancel
-	if s.opts.Detach {
+	if detached {
 		cancel = nil // the request will be over
 	}
 	if d.on { // it slipped in: no wait
 		time.AfterFunc(0, func() { s.part(words{spread(d.Retry), d.Bye, cancel}) })
 	}
 	if d.streams == nil {
-		d.streams = map[*Session]context.CancelCauseFunc{}
+		d.streams = map[leaver]context.CancelCauseFunc{}
 	}
 	d.streams[s] = cancel
 }
 
 // remove is called at a stream's end.
-func (l *drained) remove(s *Session) {
+func (l *drained) remove(s leaver) {
 	if l == nil {
 		return
 	}

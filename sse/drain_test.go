@@ -104,3 +104,103 @@ func TestDrainRefuses(t *testing.T) {
 		}
 	})
 }
+
+// TestDrainMount: the connections of a hub are drained like any stream, whether
+// their connection was taken over or net/http writes them, and their server
+// streams too.
+func TestDrainMount(t *testing.T) {
+	for name, hide := range map[string]bool{"taken over": false, "net/http": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &sse.Drain{Window: 10 * time.Second, Retry: 5 * time.Second, Bye: &sse.Event[string]{Type: "bye", Data: "soon"}}
+				s := newSite(t, nil, nil)
+				mux := s.srv.Handler
+				s.srv.Handler = d.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if hide {
+						w = onlyFlush{w}
+					}
+					mux.ServeHTTP(w, r)
+				}))
+				left := &sse.Drain{}
+				if err := waitDone(t, left); err != nil { // of one that has no streams
+					t.Error(err)
+				}
+				type end struct {
+					events  []string
+					retries time.Duration
+					at      time.Duration
+				}
+				const streams = 5
+				ends := make(chan end, streams+1)
+				began := time.Now()
+				for i := range streams + 1 {
+					target := "/hub"
+					if i == streams {
+						target = "/hub/Forever"
+					}
+					resp, err := s.http().Do(s.request("GET", target, ""))
+					if err != nil {
+						t.Fatal(err)
+					}
+					p := sse.NewReader(resp.Body, nil)
+					if _, err := p.Next(); err != nil {
+						t.Fatal(err)
+					}
+					go func() { // ends with its stream
+						defer resp.Body.Close()
+						var e end
+						for {
+							b, err := p.Next()
+							if err != nil {
+								if err != io.EOF {
+									t.Error(err)
+								}
+								break
+							}
+							e.events = append(e.events, string(b.Type)+" "+string(b.Data))
+						}
+						e.retries, _ = p.Retry()
+						e.at = time.Since(began)
+						ends <- e
+					}()
+				}
+				s.noted()
+				d.Start()
+				at := map[time.Duration]bool{}
+				for range streams + 1 {
+					e := <-ends
+					if len(e.events) != 1 || e.events[0] != "bye soon" || e.retries < 500*time.Millisecond || e.retries > 5*time.Second || e.at > 10*time.Second {
+						t.Errorf("%+v", e)
+					}
+					at[e.at.Round(time.Second)] = true
+				}
+				if len(at) < streams {
+					t.Errorf("not spread: %v", at)
+				}
+				if err := d.Wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if got := s.noted(); strings.Count(got, "disconnect <nil>") != streams+1 {
+					t.Error(got)
+				}
+				if got := s.do("GET", "/hub", "", "Accept: text/event-stream"); got.status != 503 {
+					t.Error(got.status)
+				}
+			})
+		})
+	}
+}
+
+// waitDone starts a Drain and waits for it.
+func waitDone(t *testing.T, d *sse.Drain) error {
+	d.Start()
+	return d.Wait(t.Context())
+}
+
+// onlyFlush hides that a connection can be taken over.
+type onlyFlush struct{ w http.ResponseWriter }
+
+func (o onlyFlush) Header() http.Header         { return o.w.Header() }
+func (o onlyFlush) Write(p []byte) (int, error) { return o.w.Write(p) }
+func (o onlyFlush) WriteHeader(status int)      { o.w.WriteHeader(status) }
+func (o onlyFlush) Flush()                      { o.w.(http.Flusher).Flush() }

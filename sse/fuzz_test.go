@@ -176,3 +176,39 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// storedSeeds are records of a store; all but the first are not of ours.
+var storedSeeds = []string{
+	"\x01\x00\x01a\x01kevent: t\ndata: x\n",
+	"", "\x00", "\x01", "\x01\x00", "\x01\x00\x01", "\x01\x00\x01a", "\x01\x00\x01a\x00", "\x01\x00\x00\x00data: x\n", "\x01\x00\x01a\x00\n", "\x01\x00\x01a\x00data: x",
+	"\x01\x00\x01a\x00data: x\n\n", "\x01\x00\x01a\x00data: x\n\ndata: y\n", "\x01\x00\x01a\x00data: x\rdata: y\n", "\x01\x00\x01*\x00data: x\n", "\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7fa",
+	"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x00data: x\n", "\x01\x00\x01a\xff\xff\x03data: x\n", "\x02\x00\x01a\x00data: x\n", "\x01\x00\x01\xff\x00data: x\n",
+}
+
+// FuzzStored: a record of a store is refused, or is one event.
+func FuzzStored(f *testing.F) {
+	for _, s := range storedSeeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		topic, plain, err := sse.ParseStored(data)
+		if err != nil {
+			return
+		}
+		if topic == "" || len(plain) > len(data)+64 {
+			t.Fatalf("topic %q, %d bytes of %d", topic, len(plain), len(data))
+		}
+		p := sse.NewParser(nil)
+		p.Feed([]byte(plain))
+		n := 0
+		for {
+			if _, ok := p.Next(); !ok {
+				break
+			}
+			n++
+		}
+		if n > 1 || p.Err() != nil || p.LastEventID() != "7-9" {
+			t.Fatalf("%q: %d events, id %q, %v", plain, n, p.LastEventID(), p.Err())
+		}
+	})
+}

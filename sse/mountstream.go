@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -33,6 +34,7 @@ type hubStream struct {
 	port    *hubwire.Port
 	token   string
 	expires time.Time
+	drain   *drained     // nil if no Drain is over it
 	written atomic.Int64 // the clock of the mount when something was written last
 
 	ready chan struct{} // closed when there is a transport, or will be none
@@ -63,7 +65,8 @@ type hubTransport interface {
 type hubEnding struct {
 	reason    error
 	reconnect bool
-	silent    bool // nothing can be said
+	silent    bool   // nothing can be said
+	words     *words // of a Drain; nil: ours
 }
 
 // open serves the GET that is a connection.
@@ -101,6 +104,8 @@ func (m *mount) open(w http.ResponseWriter, r *http.Request) {
 	err := s.connect(r, groups)
 	if err == nil {
 		began = true
+		s.drain = drainOf(r.Context())
+		s.drain.add(s, true) // before the client knows of the stream
 		if raw {
 			s.serveRaw(w)
 		} else {
@@ -270,6 +275,16 @@ func (s *hubStream) Close(reason error, reconnect bool) {
 	}
 }
 
+// part ends the connection with a Drain's words.
+func (s *hubStream) part(w words) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending == nil {
+		s.ending = &hubEnding{reconnect: true, words: &w}
+		s.endLocked()
+	}
+}
+
 // endLocked starts the end, unless the stream has yet to begin.
 func (s *hubStream) endLocked() {
 	if s.begun && s.transport != nil {
@@ -298,6 +313,7 @@ func (s *hubStream) over(err error) {
 		s.finish(e)
 	}
 	s.last.Wait()
+	s.drain.remove(s)
 	s.m.conns.Add(-1)
 }
 
@@ -343,6 +359,11 @@ func (s *hubStream) finish(e *hubEnding) {
 
 // words are the last words to the client.
 func (s *hubStream) words(e *hubEnding) []byte {
+	if w := e.words; w != nil {
+		if b, err := appendFarewell(nil, w.retry, w.bye); err == nil && bytes.IndexByte(b, mark) < 0 {
+			return b
+		}
+	}
 	if e.reconnect {
 		b, _ := AppendRetry(nil, spread(s.m.opts.Retry)) // a time of ours
 		return b

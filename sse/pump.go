@@ -38,10 +38,14 @@ func (b *batch) body() []byte { return b.chunk[b.start : len(b.chunk)-2] }
 // it is no longer busy.
 func (t *Topics) take(sub *subscriber, b *batch) (more bool, err error) {
 	t.mu.Lock()
+	if a := sub.away; a != nil && a.filling {
+		t.mu.Unlock()
+		return t.fill(sub, b)
+	}
 	same, more, err := t.takeLocked(sub, b)
 	t.mu.Unlock()
 	if more && !same {
-		b.build()
+		t.build(b)
 	}
 	return more, err
 }
@@ -64,6 +68,9 @@ func (t *Topics) takeLocked(sub *subscriber, b *batch) (same, more bool, err err
 			sub.cursor = g.base
 			lost = false
 		}
+	}
+	if sub.away != nil {
+		t.skipLocked(sub)
 	}
 	if sub.cursor == g.end() {
 		if sub.last != nil {
@@ -91,6 +98,17 @@ func (t *Topics) takeLocked(sub *subscriber, b *batch) (same, more bool, err err
 	return false, true, nil
 }
 
+// skipLocked passes over what a subscriber got from another node, before it had
+// come here.
+func (t *Topics) skipLocked(sub *subscriber) {
+	for ; sub.cursor < sub.g.end(); sub.cursor++ {
+		if e, _ := t.log.Get(sub.g.index[sub.cursor-sub.g.base]); e.at > sub.away.skip {
+			sub.away = nil
+			return
+		}
+	}
+}
+
 // latestLocked chooses all that waits but for events that were replaced, from the
 // newest to the oldest, and before it what the log has let go.
 func (t *Topics) latestLocked(sub *subscriber, b *batch, lost bool) {
@@ -115,7 +133,7 @@ func (t *Topics) latestLocked(sub *subscriber, b *batch, lost bool) {
 			if e.offset >= t.log.First() {
 				break
 			}
-			if e.offset > sub.after && t.latest.byKey[e.key] == e && g.matches(e.topic) {
+			if e.at > sub.after && t.latest.byKey[e.key] == e && g.matches(e.topic) {
 				kept = append(kept, e)
 			}
 		}
@@ -123,20 +141,27 @@ func (t *Topics) latestLocked(sub *subscriber, b *batch, lost bool) {
 		b.entries = append(kept, b.entries...)
 	}
 	b.to = g.end()
-	sub.after = t.log.Next() - 1
+	sub.after = t.headLocked()
 }
 
 // build makes the bytes.
-func (b *batch) build() {
+func (t *Topics) build(b *batch) {
 	size := 0
 	for _, e := range b.entries {
-		size += len(e.bytes(b.enc))
+		p, first := e.bytes(b.enc)
+		size += len(p)
+		if first { // the copy counts too
+			t.mu.Lock()
+			t.log.Grow(e.offset, len(p), t.forget)
+			t.mu.Unlock()
+		}
 	}
 	b.chunk = slices.Grow(b.chunk[:0], size+24) // and the chunk's size and ends
 	b.chunk, b.sum = appendChunkSize(b.chunk, size), none
 	b.start = len(b.chunk)
 	for _, e := range b.entries {
-		b.chunk = append(b.chunk, e.bytes(b.enc)...)
+		p, _ := e.bytes(b.enc)
+		b.chunk = append(b.chunk, p...)
 		if b.enc == gzipped {
 			b.sum = b.sum.then(e.sum)
 		}
@@ -197,6 +222,10 @@ func (t *Topics) work() {
 
 // serveOnce writes what waits, as far as the kernel takes it.
 func (t *Topics) serveOnce(sub *subscriber, b *batch) {
+	if t.feed != nil && t.behind(sub) {
+		go t.follow(sub, nil, none, false) // ends when the stream has caught up or ended
+		return
+	}
 	for {
 		more, err := t.take(sub, b)
 		if err != nil {
@@ -216,6 +245,13 @@ func (t *Topics) serveOnce(sub *subscriber, b *batch) {
 			return
 		}
 	}
+}
+
+// behind reports whether the next event of a subscriber is in the store alone.
+func (t *Topics) behind(sub *subscriber) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return sub.away != nil && sub.away.filling
 }
 
 // try writes a batch without waiting; none of it, if somebody else is writing. If

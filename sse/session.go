@@ -188,7 +188,7 @@ func (s *Session) openLocked() error {
 		s.opts.Logger.Warn("sse: a client that does not read cannot be cut off: a middleware's ResponseWriter has no Unwrap or SetWriteDeadline", "err", err)
 		s.opts.WriteTimeout = -1
 	}
-	s.drain.add(s) // before the client knows of the stream
+	s.drain.add(s, s.opts.Detach) // before the client knows of the stream
 	if err := s.rc.Flush(); err != nil {
 		return err
 	}

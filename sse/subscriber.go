@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sort"
 	"time"
-
-	"github.com/hubwire/hubwire/internal/journal"
 )
 
 // A subscriber is a place in the log and a stream.
@@ -23,10 +22,12 @@ type subscriber struct {
 	gone     bool
 	attached bool   // a detached one has its connection
 	at       int    // in g.subs
-	after    uint64 // KeepLatest: what it has got, by offset
+	after    uint64 // KeepLatest: what it has got, by position
+	away     *away  // nil: its place is in the log in memory
 	last     *words // to be said when it has caught up
 
 	wake chan struct{} // of one that has a goroutine; one place
+	user string        // if their number is limited
 }
 
 // Serve answers a request with the events of some topics, or of patterns: "a/*"
@@ -61,7 +62,16 @@ func (t *Topics) Serve(w http.ResponseWriter, r *http.Request, topics ...string)
 		s.cancel(ErrClosed)
 		return nil
 	}
-	sub, err := t.enter(w, s, topics)
+	var place resume
+	if t.feed != nil {
+		var err error
+		if place, err = t.feed.await(r.Context(), s.lastID); err != nil {
+			s.abandon()
+			refuse(w, r, t.opts.Retry)
+			return err
+		}
+	}
+	sub, err := t.enter(w, r, s, topics, place)
 	if err != nil {
 		return err
 	}
@@ -86,7 +96,7 @@ func (t *Topics) Serve(w http.ResponseWriter, r *http.Request, topics ...string)
 		t.logger().Debug("sse: a stream costs more memory", "err", err)
 		opts.Detach = false
 		s = newSession(w, r, &opts)
-		if sub, err = t.enter(w, s, topics); err != nil {
+		if sub, err = t.enter(w, r, s, topics, place); err != nil {
 			return err
 		}
 	}
@@ -94,11 +104,15 @@ func (t *Topics) Serve(w http.ResponseWriter, r *http.Request, topics ...string)
 }
 
 // enter is join, whose error it answers.
-func (t *Topics) enter(w http.ResponseWriter, s *Session, topics []string) (*subscriber, error) {
+func (t *Topics) enter(w http.ResponseWriter, r *http.Request, s *Session, topics []string, place resume) (*subscriber, error) {
 	if s.drain == nil {
 		s.drain = &drained{d: t.drain}
 	}
-	sub, err := t.join(s, topics)
+	user := ""
+	if t.opts.MaxPerUser > 0 {
+		user = t.opts.User(r)
+	}
+	sub, err := t.join(s, user, topics, place)
 	if err != nil {
 		s.abandon()
 		code := http.StatusTooManyRequests
@@ -128,8 +142,8 @@ func (t *Topics) Handler(choose func(r *http.Request) (topics []string, err erro
 }
 
 // join gives s its place, and its first words.
-func (t *Topics) join(s *Session, topics []string) (*subscriber, error) {
-	sub := &subscriber{t: t, s: s, busy: true}
+func (t *Topics) join(s *Session, user string, topics []string, place resume) (*subscriber, error) {
+	sub := &subscriber{t: t, s: s, busy: true, user: user}
 	if !s.opts.Detach {
 		sub.wake = make(chan struct{}, 1)
 	}
@@ -142,44 +156,69 @@ func (t *Topics) join(s *Session, topics []string) (*subscriber, error) {
 	if m := t.opts.MaxSubscribers; m > 0 && t.count >= m {
 		return nil, fmt.Errorf("sse: subscribe: there are %d subscribers already", m)
 	}
-	t.log.Expire(time.Now(), nil)
+	if user != "" {
+		if m := t.opts.MaxPerUser; t.users[user] >= m {
+			return nil, fmt.Errorf("sse: subscribe: the user has %d subscribers already", m)
+		}
+		t.users[user]++
+	}
+	t.log.Expire(time.Now(), t.forget)
 	g := t.groupLocked(topics)
 	g.trim(t.log.First())
 	sub.g, sub.at = g, len(g.subs)
 	g.subs = append(g.subs, sub)
 	t.count++
-
-	head := t.log.Next() - 1
-	sub.cursor, sub.after = g.end(), head
-	var first []byte
-	if s.lastID == "" {
-		// The id of now, so that even who leaves before the first event misses
-		// nothing.
-		first, _ = AppendID(nil, t.idLocked(head))
-	} else {
-		p, ok := parseID(s.lastID)
-		resume := journal.Foreign
-		if ok {
-			resume = t.log.Since(p)
-		}
-		at, reason := head, "unknown"
-		switch resume {
-		case journal.Recovered:
-			i, _ := slices.BinarySearch(g.index, p.Offset+1)
-			sub.cursor, sub.after = g.base+uint64(i), p.Offset
-		case journal.Expired:
-			at, reason = t.log.First()-1, "expired"
-			sub.cursor, sub.after = g.base, at
-		}
-		if resume != journal.Recovered {
-			t.stats.Lost++
-			first, _ = Append(nil, Event[string]{Type: t.opts.Gap, Data: `{"recovered":false,"reason":"` + reason + `"}`, ID: t.idLocked(at)})
-		}
-	}
+	first := t.resumeLocked(sub, s.lastID, place)
 	s.mu.Lock()
 	s.buf = s.appendLocked(s.buf, first)
 	s.mu.Unlock()
 	return sub, nil
+}
+
+// resumeLocked puts a subscriber where it was, and returns its first words.
+func (t *Topics) resumeLocked(sub *subscriber, lastID string, place resume) (first []byte) {
+	head, base := t.headLocked(), t.baseLocked()
+	sub.cursor, sub.after = sub.g.end(), head
+	if lastID == "" {
+		// The id of now, so that even who leaves before the first event misses
+		// nothing.
+		first, _ = AppendID(nil, t.idLocked(head))
+		return first
+	}
+	p, ok := parseID(lastID)
+	at, reason := head, "unknown"
+	switch {
+	case !ok || p.Epoch != t.epochLocked():
+	case p.Offset > head:
+		if place.known {
+			sub.away = &away{skip: p.Offset}
+			return nil
+		}
+	case p.Offset >= base:
+		t.placeLocked(sub, p.Offset)
+		return nil
+	case t.feed != nil:
+		sub.away = &away{filling: true, back: p.Offset}
+		return nil
+	default:
+		at, reason = base, "expired"
+		t.placeLocked(sub, base)
+	}
+	t.stats.Lost++
+	first, _ = Append(nil, Event[string]{Type: t.opts.Gap, Data: gapData(reason), ID: t.idLocked(at)})
+	return first
+}
+
+// placeLocked makes the first event after a position in the log in memory the next
+// of a subscriber.
+func (t *Topics) placeLocked(sub *subscriber, position uint64) {
+	g := sub.g
+	g.trim(t.log.First())
+	i := sort.Search(len(g.index), func(i int) bool {
+		e, _ := t.log.Get(g.index[i])
+		return e.at > position
+	})
+	sub.cursor, sub.after = g.base+uint64(i), position
 }
 
 // part lets the subscriber go when it has got what was published.
@@ -216,6 +255,11 @@ func (t *Topics) leave(sub *subscriber) {
 		g.subs = slices.Clone(g.subs)
 	}
 	t.count--
+	if sub.user != "" {
+		if t.users[sub.user]--; t.users[sub.user] == 0 {
+			delete(t.users, sub.user)
+		}
+	}
 }
 
 // run is the goroutine of a subscriber that has one: its handler's.

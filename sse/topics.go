@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/journal"
 	"github.com/hubwire/hubwire/wire"
 )
@@ -41,7 +43,7 @@ type TopicsOptions struct {
 	Stream Options
 	// Events, Bytes and Age bound the log, which is at once what subscribers may
 	// be behind and what one that comes back can get. They default to 1,024 events,
-	// 16 MiB and any age. Compressed copies are not counted.
+	// 16 MiB, compressed copies included, and any age.
 	Events int
 	Bytes  int
 	Age    time.Duration
@@ -54,6 +56,23 @@ type TopicsOptions struct {
 	// MaxSubscribers is how many there may be at a time; more are refused with
 	// 429. Defaults to no limit.
 	MaxSubscribers int
+	// MaxPerUser is how many subscribers one user may have at a time; more are
+	// refused with 429. Requests without a user are not limited. Defaults to no
+	// limit.
+	MaxPerUser int
+	// User names the user of a request for MaxPerUser, "" for none. Defaults to the
+	// ID of hubwire.UserFrom.
+	User func(r *http.Request) string
+	// Store keeps the log outside of the process: what is published on one node
+	// reaches the subscribers of all that have the same Store and Log, in one order,
+	// and a client may come back to any of them. The log in memory, of the above
+	// bounds, is then a part of it; who was away for longer is given the rest from
+	// the store, whose own bounds say how long that may be. Publish waits for the
+	// store, at most 5 s. Shutdown must be called in the end. Defaults to none: the
+	// log is in memory alone.
+	Store Store
+	// Log is the log's name in Store. Defaults to "topics".
+	Log string
 	// Gap is the type of the event that tells a subscriber that came back that
 	// something is lost. Its data is {"recovered":false,"reason":"…"}, where the
 	// reason is "expired" (all that is kept follows) or "unknown" (another life of
@@ -75,17 +94,22 @@ type TopicsOptions struct {
 // A subscriber gets the events of all its topics in the order of their publishing,
 // each once. All methods may be called at the same time. A Topics has as many
 // goroutines as there are processors while it has something to write to detached
-// streams, and one for each of these that is behind.
+// streams, and one for each of these that is behind; and one for its Store.
 type Topics struct {
 	opts  TopicsOptions
 	drain *Drain
+	feed  *feed // nil without a Store
+
+	// forget is called with what the log lets go; nil without a Store.
+	forget func(offset uint64, e *entry)
 
 	mu     sync.Mutex // guards the following; never held while something is written
 	log    *journal.Log[*entry]
 	groups map[string]*group
 	exact  map[string][]*group // by topic
 	wild   []*group
-	count  int // subscribers
+	count  int            // subscribers
+	users  map[string]int // how many each has, if that is limited
 	stats  TopicsStats
 	closed bool
 	latest latest
@@ -109,7 +133,8 @@ type TopicsStats struct {
 // An entry is an event in the log.
 type entry struct {
 	topic, key string
-	offset     uint64
+	offset     uint64 // in the log in memory
+	at         uint64 // in the store's; the same, if there is none
 	plain      []byte
 
 	once [encodings]sync.Once
@@ -117,18 +142,19 @@ type entry struct {
 	sum  check32
 }
 
-// bytes is the event as it is sent.
-func (e *entry) bytes(enc encoding) []byte {
+// bytes is the event as it is sent. first is whether it has been compressed for
+// that only now.
+func (e *entry) bytes(enc encoding) (b []byte, first bool) {
 	if enc == plain {
-		return e.plain
+		return e.plain, false
 	}
 	e.once[enc].Do(func() {
-		e.sent[enc] = enc.append(nil, e.plain)
+		e.sent[enc], first = enc.append(nil, e.plain), true
 		if enc == gzipped {
 			e.sum = checkOf(e.plain)
 		}
 	})
-	return e.sent[enc]
+	return e.sent[enc], first
 }
 
 // A group is the subscribers with the same topics, and what was published for
@@ -159,8 +185,14 @@ func NewTopics(opts *TopicsOptions) *Topics {
 	if o.Keys == 0 {
 		o.Keys = 4 << 10
 	}
-	if o.Gap == "" {
+	if o.Gap == "" || breaks(o.Gap) {
 		o.Gap = "gap"
+	}
+	if o.User == nil {
+		o.User = func(r *http.Request) string { return hubwire.UserFrom(r.Context()).ID }
+	}
+	if o.Log == "" {
+		o.Log = "topics"
 	}
 	t := &Topics{
 		opts:   o,
@@ -169,8 +201,14 @@ func NewTopics(opts *TopicsOptions) *Topics {
 		groups: map[string]*group{},
 		exact:  map[string][]*group{},
 		seen:   map[string]struct{}{},
+		users:  map[string]int{},
 	}
 	t.latest.limit = o.Keys
+	if o.Store != nil {
+		t.forget = func(_ uint64, e *entry) { t.feed.base = e.at }
+		t.feed = newFeed(t, o.Store, o.Log)
+		go t.feed.run() // ends with Shutdown
+	}
 	return t
 }
 
@@ -192,45 +230,96 @@ func (t *Topics) PublishLatest(topic, key string, e Event[string]) (id string, e
 	if e.Set&RetryField != 0 && e.Retry < time.Millisecond {
 		return "", fmt.Errorf("sse: publish: retry %v is less than a millisecond: %w", e.Retry, ErrInvalid)
 	}
+	if t.feed != nil {
+		t.mu.Lock()
+		closed := t.closed
+		t.mu.Unlock()
+		if closed {
+			return "", fmt.Errorf("sse: publish: %w", ErrClosed)
+		}
+		return t.feed.publish(topic, key, e)
+	}
 	n := &entry{topic: topic}
 	if key != "" {
 		n.key = topic + "\x00" + key
 	}
-	const idSize = 40
-	n.plain = make([]byte, 0, len(e.Type)+len(e.Data)+len(e.Data)/8+idSize+48)
+	n.plain = make([]byte, 0, len(e.Type)+len(e.Data)+len(e.Data)/8+maxIDSize+48)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return "", fmt.Errorf("sse: publish: %w", ErrClosed)
 	}
-	id = t.idLocked(t.log.Next())
+	n.at = t.log.Next()
+	id = t.idLocked(n.at)
 	if n.plain, err = appendEvent(n.plain, e.Type, e.Data, id, e.Retry, e.Set); err != nil {
 		return "", err
 	}
+	t.insertLocked(n, time.Now())
+	return id, nil
+}
+
+// insertLocked adds an event to the log and to the groups that it is for.
+func (t *Topics) insertLocked(n *entry, at time.Time) {
 	n.offset = t.log.Next()
-	t.log.Append(n, len(n.plain), time.Now(), nil)
+	t.log.Append(n, len(n.plain), at, t.forget)
+	if t.feed != nil {
+		t.feed.newest = n.at
+	}
 	t.stats.Published++
 	if n.key != "" && t.opts.Slow == KeepLatest {
 		t.latest.put(n)
 	}
-	for _, g := range t.exact[topic] {
+	for _, g := range t.exact[n.topic] {
 		t.addLocked(g, n)
 	}
 	for _, g := range t.wild {
-		if g.stamp != n.offset && g.matches(topic) {
+		if g.stamp != n.offset && g.matches(n.topic) {
 			t.addLocked(g, n)
 		}
 	}
-	return id, nil
 }
 
-// idLocked is the id of an offset: short, and of characters that need no
+// maxIDSize is the longest id of a Topics.
+const maxIDSize = 40
+
+// appendID appends the id of a position: short, and of characters that need no
 // preflight.
+func appendID(dst []byte, p wire.Position) []byte {
+	dst = append(strconv.AppendUint(dst, p.Epoch, 36), '-')
+	return strconv.AppendUint(dst, p.Offset, 10)
+}
+
+func formatID(p wire.Position) string {
+	var b [maxIDSize]byte
+	return string(appendID(b[:0], p))
+}
+
+// idLocked is the id of an offset.
 func (t *Topics) idLocked(offset uint64) string {
-	var b [40]byte
-	s := strconv.AppendUint(b[:0], t.log.Epoch(), 36)
-	s = append(s, '-')
-	return string(strconv.AppendUint(s, offset, 10))
+	return formatID(wire.Position{Epoch: t.epochLocked(), Offset: offset})
+}
+
+func (t *Topics) epochLocked() uint64 {
+	if t.feed != nil {
+		return t.feed.epoch
+	}
+	return t.log.Epoch()
+}
+
+// headLocked is the position of the newest event, baseLocked that before the
+// oldest.
+func (t *Topics) headLocked() uint64 {
+	if t.feed != nil {
+		return t.feed.newest
+	}
+	return t.log.Next() - 1
+}
+
+func (t *Topics) baseLocked() uint64 {
+	if t.feed != nil {
+		return t.feed.base
+	}
+	return t.log.First() - 1
 }
 
 // parseID is the position that an id stands for.
@@ -298,7 +387,7 @@ func (t *Topics) groupLocked(patterns []string) *group {
 		t.wild = append(t.wild, g)
 	}
 	for o := t.log.First(); o < t.log.Next(); o++ {
-		if e, _ := t.log.Get(o); g.matches(e.topic) {
+		if e, _ := t.log.Get(o); e.topic != "" && g.matches(e.topic) {
 			g.index = append(g.index, o)
 		}
 	}
@@ -324,8 +413,13 @@ func (t *Topics) dropLocked(g *group) {
 }
 
 // Epoch is the first part of every id of this Topics: a random one, so that ids of
-// another life of the server are known for what they are.
-func (t *Topics) Epoch() string { return strconv.FormatUint(t.log.Epoch(), 36) }
+// another life of the server are known for what they are. With a Store it is that
+// of the store's log, and "0" until that has been read.
+func (t *Topics) Epoch() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strconv.FormatUint(t.epochLocked(), 36)
+}
 
 // Stats are the counts.
 func (t *Topics) Stats() TopicsStats {
@@ -355,6 +449,9 @@ func (t *Topics) Shutdown(ctx context.Context) error {
 	t.mu.Unlock()
 	for _, s := range left {
 		s.cut(errDrained)
+	}
+	if t.feed != nil {
+		t.feed.close()
 	}
 	return err
 }
