@@ -28,6 +28,25 @@ type Backplane interface {
 	Close(ctx context.Context, hub string) error
 }
 
+// A Pipeliner is a Backplane on which many messages can be under way without a
+// goroutine that waits for each. A Hub uses it for events.
+type Pipeliner interface {
+	Backplane
+	// Begin begins to publish m and does not wait: r is told what becomes of it.
+	// m is not kept. Messages that are under way at the same time are in no
+	// order; one that is begun after another has ended comes after it.
+	Begin(to Address, m *Message, r Receipt)
+}
+
+// A Receipt is told what becomes of a message. Its methods do not block.
+type Receipt interface {
+	// Take is called before the message is written. false says that nobody wants
+	// it any more: it is then not written, and Done is not called.
+	Take() bool
+	// Done is called once, with what Publish would have returned.
+	Done(err error)
+}
+
 // An Inbox takes what a backplane delivers. Its methods do not block, so one
 // goroutine may keep the order of all addresses; they are not called at the
 // same time for one address.
@@ -39,6 +58,21 @@ type Inbox interface {
 	Gap(addrs ...Address)
 	// State says that the backplane can, or cannot, be reached.
 	State(up bool, err error)
+}
+
+// A BatchInbox is an Inbox that takes several messages at once, in their order,
+// for less than what each would cost alone. The Inbox of a Hub is one.
+type BatchInbox interface {
+	Inbox
+	// Messages delivers a batch, which is not kept; the messages in it belong to
+	// the inbox.
+	Messages(batch []Delivery)
+}
+
+// A Delivery is a message and the address that it came from.
+type Delivery struct {
+	From    Address
+	Message *Message
 }
 
 // ErrNoReceiver is returned by Backplane.Publish when nobody is subscribed.

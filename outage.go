@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -79,28 +80,10 @@ func (r *remote) State(up bool, err error) {
 func (r *remote) Gap(addrs ...Address) {
 	r.mu.Lock()
 	r.health.Gaps++
-	for a, es := range r.echoes {
-		if len(addrs) > 0 && !containsAddress(addrs, a) {
-			continue
-		}
-		for _, e := range es {
-			e.lost = true
-			close(e.done)
-		}
-		delete(r.echoes, a)
-	}
+	r.endEchoesLocked(true, func(a Address) bool { return len(addrs) == 0 || slices.Contains(addrs, a) })
 	r.mu.Unlock()
 	r.h.count("drops", "gap", 1)
 	r.h.log.Error("hubwire: the backplane may have lost events", "hub", r.h.opts.Name, "addresses", len(addrs))
-}
-
-func containsAddress(list []Address, a Address) bool {
-	for _, b := range list {
-		if a == b {
-			return true
-		}
-	}
-	return false
 }
 
 // awaitUp waits for the end of an outage, as long as Outage says.

@@ -1,13 +1,12 @@
 package hubwire
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"os"
 	"slices"
@@ -37,26 +36,25 @@ type remote struct {
 	jobs sync.WaitGroup // goroutines that subscribe and unsubscribe, or answer
 
 	fleet fleet
+	pipe  Pipeliner // bp, where it is one
+	seed  maphash.Seed
+	spare sync.Pool   // of *sending
+	ready atomic.Bool // listens to all and to this node
 
 	startMu sync.Mutex // guards the following
 	started bool
-	listens bool      // to all and to this node
 	tried   time.Time // when starting failed last
 	failed  error     // with what
 
-	mu     sync.Mutex // guards the following
-	closed bool
-	subs   map[Address]*subscription
-	echoes map[Address][]*echo
-	acks   map[string]chan struct{}
-	health Health
-	back   chan struct{} // closed when the outage ends; nil while there is none
-}
-
-type echo struct {
-	m    *Message
-	done chan struct{}
-	lost bool // set before done is closed: it may have been lost
+	mu      sync.Mutex // guards the following
+	closed  bool
+	subs    map[Address]*subscription
+	watch   *time.Timer         // of expire
+	watched bool                // it is set
+	echoes  map[uint64]*sending // that wait for their echo, by hash
+	acks    map[string]chan struct{}
+	health  Health
+	back    chan struct{} // closed when the outage ends; nil while there is none
 }
 
 // A subscription is wanted or not; one goroutine at a time brings what is in
@@ -69,10 +67,13 @@ type subscription struct {
 
 func newRemote(h *Hub) *remote {
 	r := &remote{
-		h: h, bp: h.opts.Backplane, node: newNode(), health: Health{Up: true},
-		subs: map[Address]*subscription{}, echoes: map[Address][]*echo{}, acks: map[string]chan struct{}{},
+		h: h, bp: h.opts.Backplane, node: newNode(), health: Health{Up: true}, seed: maphash.MakeSeed(),
+		subs: map[Address]*subscription{}, echoes: map[uint64]*sending{}, acks: map[string]chan struct{}{},
 	}
 	r.fleet.init()
+	r.pipe, _ = r.bp.(Pipeliner)
+	r.watch = time.AfterFunc(echoWait, r.expire)
+	r.watch.Stop()
 	return r
 }
 
@@ -90,10 +91,13 @@ func newNode() string {
 // start starts the backplane and listens to what every node does, on first need;
 // after an error the next need tries again what is left to do.
 func (r *remote) start(ctx context.Context) error {
+	if r.ready.Load() {
+		return nil
+	}
 	began := time.Now()
 	r.startMu.Lock()
 	defer r.startMu.Unlock()
-	if r.listens {
+	if r.ready.Load() {
 		return nil
 	}
 	r.mu.Lock()
@@ -121,7 +125,7 @@ func (r *remote) start(ctx context.Context) error {
 			return err
 		}
 	}
-	r.listens = true
+	r.ready.Store(true)
 	r.greetNodes()
 	return nil
 }
@@ -140,107 +144,47 @@ func (r *remote) deliver(ctx context.Context, kind targetKind, names, except []s
 	if kind != toConn && r.local() {
 		return r.h.deliverHere(ctx, kind, names, except, m)
 	}
-	msg, err := r.message(m, "")
-	if err != nil {
+	s := r.sending()
+	defer r.free(s)
+	if err := r.encode(s, m, ""); err != nil {
 		return err
 	}
-	msg.Except = except
+	s.msg.Except = except
 	r.h.count("events", targetKinds[kind], 1)
 	for _, name := range names {
-		if err := r.publish(ctx, r.address(addressKinds[kind], name), msg); err != nil {
+		if err := r.publish(ctx, s, r.address(addressKinds[kind], name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// message encodes m in all protocols that connections anywhere may have.
-func (r *remote) message(m *message, callID string) (*Message, error) {
-	r.h.mu.RLock()
-	ps := r.h.exposed
-	r.h.mu.RUnlock()
-	ev := new(encoded)
-	if err := r.h.encodeIn(ev, ps, m, callID); err != nil {
-		return nil, err
-	}
-	msg := &Message{Kind: MessageEvent}
-	for _, rec := range ev.recs {
-		msg.Blobs = append(msg.Blobs, Blob{rec.p.Name(), rec.rec.Bytes})
-	}
-	return msg, nil
-}
-
-// publish sends m and waits for the echo where this node will get one.
-func (r *remote) publish(ctx context.Context, to Address, m *Message) error {
-	var e *echo
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return ErrClosed
-	}
-	if s := r.subs[to]; s != nil && s.have && s.want {
-		e = &echo{m: m, done: make(chan struct{})}
-		r.echoes[to] = append(r.echoes[to], e)
-	}
-	r.mu.Unlock()
-	err := r.send(ctx, to, m)
-	if errors.Is(err, ErrNoReceiver) {
-		err = nil
-	}
-	if e == nil {
-		return err
-	}
-	if err == nil {
-		timer := time.NewTimer(echoWait)
-		defer timer.Stop()
-		select {
-		case <-e.done:
-			if e.lost {
-				return ErrUnconfirmed
-			}
-			return nil
-		case <-ctx.Done():
-			err = fmt.Errorf("%w: %w", ErrUnconfirmed, ctx.Err())
-		case <-timer.C:
-			err = ErrUnconfirmed
-		}
-	}
-	r.mu.Lock()
-	r.dropEchoLocked(to, e)
-	r.mu.Unlock()
-	return err
-}
-
-func (r *remote) dropEchoLocked(to Address, e *echo) {
-	es := r.echoes[to]
-	if i := slices.Index(es, e); i >= 0 {
-		es = slices.Delete(es, i, i+1)
-	}
-	if len(es) == 0 {
-		delete(r.echoes, to)
-	} else {
-		r.echoes[to] = es
-	}
-}
-
 // Message implements Inbox.
 func (r *remote) Message(from Address, m *Message) {
+	r.Messages([]Delivery{{from, m}})
+}
+
+// Messages implements BatchInbox.
+func (r *remote) Messages(batch []Delivery) {
+	events := false
+	for i := range batch {
+		events = r.message(batch[i].From, batch[i].Message) || events
+	}
+	if events {
+		r.echoed(batch)
+	}
+}
+
+// message takes one message, and reports whether it may be an echo.
+func (r *remote) message(from Address, m *Message) bool {
 	switch m.Kind {
 	case MessageEvent:
 		if m.ID != "" {
 			r.question(from.Name, m)
-			return
+			return false
 		}
 		r.put(from, m)
-		r.mu.Lock()
-		for _, e := range r.echoes[from] {
-			if sameEvent(e.m, m) {
-				r.dropEchoLocked(from, e)
-				close(e.done)
-				break
-			}
-		}
-		r.mu.Unlock()
+		return true
 	case MessageAnswer:
 		r.answered(m)
 	case MessageForget:
@@ -263,21 +207,7 @@ func (r *remote) Message(from Address, m *Message) {
 		}
 		r.mu.Unlock()
 	}
-}
-
-// sameEvent compares what is sent: equal events on one address are matched
-// first in, first out.
-func sameEvent(a, b *Message) bool {
-	if len(a.Blobs) != len(b.Blobs) || !slices.Equal(a.Except, b.Except) {
-		return false
-	}
-	for _, x := range a.Blobs {
-		i := slices.IndexFunc(b.Blobs, func(y Blob) bool { return y.Protocol == x.Protocol })
-		if i < 0 || !bytes.Equal(x.Bytes, b.Blobs[i].Bytes) {
-			return false
-		}
-	}
-	return true
+	return false
 }
 
 // decode finds the blobs that this node's connections can take.
@@ -297,6 +227,9 @@ func (r *remote) decode(m *Message) *encoded {
 // put puts an event in line for the members that this node has.
 func (r *remote) put(from Address, m *Message) {
 	h := r.h
+	if len(*h.inUse.Load()) == 0 {
+		return // no connections
+	}
 	if from.Kind == AddressConn {
 		if c := h.conn(from.Name); c != nil {
 			if rec, ok := r.decode(m).in(c.protocol()); ok {

@@ -20,10 +20,11 @@ func (h *Hub) askRemote(ctx context.Context, conn, name string, lay *layout, in,
 		return err
 	}
 	id := askID()
-	msg, err := r.message(&message{name: name, lay: lay, v: in}, id)
-	if err != nil {
+	s := &sending{}
+	if err := r.encode(s, &message{name: name, lay: lay, v: in}, id); err != nil {
 		return err
 	}
+	msg := &s.msg
 	msg.ID, msg.Node = id, r.node
 	if call := callOf(ctx); call != nil {
 		call.release()

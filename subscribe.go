@@ -130,10 +130,7 @@ func (r *remote) settle(a Address, s *subscription) {
 		if err == nil {
 			s.have = want
 			if !want { // sends that wait for an echo: none comes, and nobody here needs it
-				for _, e := range r.echoes[a] {
-					close(e.done)
-				}
-				delete(r.echoes, a)
+				r.endEchoesLocked(false, func(b Address) bool { return a == b })
 			}
 		}
 		close(s.changed)
@@ -167,5 +164,10 @@ func (h *Hub) closeRemote(ctx context.Context) error {
 		return nil
 	}
 	r.started = false
-	return r.bp.Close(ctx, h.opts.Name)
+	err := r.bp.Close(ctx, h.opts.Name)
+	r.mu.Lock()
+	r.endEchoesLocked(true, func(Address) bool { return true })
+	r.watch.Stop()
+	r.mu.Unlock()
+	return err
 }

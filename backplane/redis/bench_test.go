@@ -3,9 +3,12 @@ package redis_test
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/backplane/redis"
@@ -26,7 +29,7 @@ func BenchmarkSend(b *testing.B) {
 			if err := ev.Send(context.Background(), hub.All(), hubwire.None{}); err != nil {
 				b.Fatal(err)
 			}
-			parallel(b, senders, func() {
+			parallel(b, s, senders, func() {
 				if err := ev.Send(context.Background(), hub.All(), hubwire.None{}); err != nil {
 					b.Error(err)
 				}
@@ -39,7 +42,11 @@ func BenchmarkBare(b *testing.B) {
 	for _, senders := range []int{1, 64} {
 		b.Run(map[int]string{1: "1", 64: "64"}[senders], func(b *testing.B) {
 			s := startRedis(b)
-			c, err := rueidis.NewClient(redis.Tuned(rueidis.ClientOption{InitAddress: []string{s.addr}}))
+			opts := redis.Tuned(rueidis.ClientOption{InitAddress: []string{s.addr}})
+			// The best for a loop of single commands, measured with 64 senders:
+			// 217,000 a second without, 281,000 with 20 µs, 207,000 with 100 µs.
+			opts.MaxFlushDelay = 20 * time.Microsecond
+			c, err := rueidis.NewClient(opts)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -53,7 +60,7 @@ func BenchmarkBare(b *testing.B) {
 				b.Fatal(err)
 			}
 			payload := strings.Repeat("x", 130)
-			parallel(b, senders, func() {
+			parallel(b, s, senders, func() {
 				if err := c.Do(ctx, c.B().Publish().Channel("Chat:all").Message(payload).Build()).Error(); err != nil {
 					b.Error(err)
 				}
@@ -63,9 +70,10 @@ func BenchmarkBare(b *testing.B) {
 	}
 }
 
-func parallel(b *testing.B, n int, f func()) {
+func parallel(b *testing.B, s *server, n int, f func()) {
 	b.ReportAllocs()
 	b.ResetTimer()
+	own, theirs := cpu("self"), cpu(strconv.Itoa(s.cmd.Process.Pid))
 	var wg sync.WaitGroup
 	for i := range n {
 		k := b.N / n
@@ -80,4 +88,19 @@ func parallel(b *testing.B, n int, f func()) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric((cpu("self")-own)/float64(b.N)*1e6, "own-us/msg")
+	b.ReportMetric((cpu(strconv.Itoa(s.cmd.Process.Pid))-theirs)/float64(b.N)*1e6, "redis-us/msg")
+}
+
+// cpu is the processor time that a process has used, in seconds; 0 where /proc
+// does not tell.
+func cpu(pid string) float64 {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, _ := strconv.ParseFloat(f[11], 64)
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100
 }

@@ -94,15 +94,15 @@ func (r *reader) blob() ([]byte, error) {
 }
 
 // parseInvocation reads an invocation. questions says that the fourth form has a
-// meaning: on a connection's channel. It keeps no reference to src.
-func parseInvocation(src []byte, questions bool) (*invocation, error) {
+// meaning: on a connection's channel. What it returns refers to src, and its blobs
+// stand in room where they fit.
+func parseInvocation(src []byte, questions bool, room []hubwire.Blob) (v invocation, err error) {
 	var r reader
 	r.Reset(src)
 	items, err := r.array(2)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
-	v := new(invocation)
 	n, err := r.ReadArrayHeader()
 	for ; n > 0 && err == nil; n-- {
 		var s string
@@ -110,25 +110,26 @@ func parseInvocation(src []byte, questions bool) (*invocation, error) {
 		v.except = append(v.except, s)
 	}
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	n, err = r.ReadMapHeader()
+	v.blobs = room
 	for ; n > 0 && err == nil; n-- {
 		var b hubwire.Blob
-		if b.Protocol, err = r.text(); err != nil {
+		if b.Protocol, err = r.protocol(); err != nil {
 			break
 		}
 		if b.Bytes, err = r.blob(); err != nil {
 			break
 		}
 		if !hasBlob(v.blobs, b.Protocol) { // of two of one name the first counts
-			b.Bytes = bytes.Clone(b.Bytes)
+			b.Bytes = b.Bytes[:len(b.Bytes):len(b.Bytes)]
 			v.blobs = append(v.blobs, b)
 		}
 	}
 	switch {
 	case err != nil:
-		return nil, err
+		return v, err
 	case items == 3:
 		v.kick = parseKick(&r)
 	case items > 3:
@@ -140,6 +141,21 @@ func parseInvocation(src []byte, questions bool) (*invocation, error) {
 		}
 	}
 	return v, err
+}
+
+// protocol reads the name of one; that of a known one costs nothing.
+func (r *reader) protocol() (string, error) {
+	if r.ReadNil() {
+		return "", nil
+	}
+	b, err := r.ReadString()
+	switch string(b) {
+	case "json":
+		return "json", err
+	case "messagepack":
+		return "messagepack", err
+	}
+	return string(b), err
 }
 
 func parseKick(r *reader) *kick {

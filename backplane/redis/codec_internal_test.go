@@ -59,7 +59,7 @@ func TestVectors(t *testing.T) {
 		var again []byte
 		switch d.Kind {
 		case "invocation":
-			got, err := parseInvocation(src, true)
+			got, err := parseInvocation(src, true, nil)
 			if err != nil {
 				t.Errorf("%s: %v", v.Hex, err)
 				continue
@@ -81,7 +81,7 @@ func TestVectors(t *testing.T) {
 			if !distinct {
 				continue
 			}
-			again = appendInvocation(nil, got)
+			again = appendInvocation(nil, &got)
 		case "group command":
 			got, err := parseCommand(src)
 			action := map[string]uint8{"add": actionAdd, "remove": actionRemove}[d.Action]
@@ -121,7 +121,7 @@ func TestVectors(t *testing.T) {
 // What a node with one protocol published reaches clients of the other.
 func TestComplete(t *testing.T) {
 	for _, v := range vectors(t) {
-		inv, err := parseInvocation(unhex(t, v.Hex), true)
+		inv, err := parseInvocation(unhex(t, v.Hex), true, nil)
 		if v.Decoded.Kind != "invocation" || err != nil || len(inv.blobs) != 2 {
 			continue
 		}
@@ -145,9 +145,9 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{0x92, 0x90, 0xdf, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, src []byte) {
-		if v, err := parseInvocation(src, true); err == nil {
+		if v, err := parseInvocation(src, true, nil); err == nil {
 			complete(v.blobs)
-			again, err := parseInvocation(appendInvocation(nil, v), true)
+			again, err := parseInvocation(appendInvocation(nil, &v), true, nil)
 			if err != nil || len(again.blobs) != len(v.blobs) || len(again.except) != len(v.except) {
 				t.Errorf("%x: again %+v, %v", src, again, err)
 			}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,24 +29,41 @@ type channel struct {
 // channels are the channels of an address, in the order in which ASP.NET Core
 // subscribes to them.
 func (b *Backplane) channels(a hubwire.Address) []channel {
-	head := b.prefix + a.Hub
+	first := b.channel(a)
 	switch a.Kind {
 	case hubwire.AddressAll:
-		return []channel{{head + ":all", events}, {head + ":internal:groups", commands}}
-	case hubwire.AddressGroup:
-		return []channel{{head + ":group:" + a.Name, events}}
-	case hubwire.AddressUser:
-		return []channel{{head + ":user:" + a.Name, events}}
+		return []channel{{first, events}, {b.prefix + a.Hub + ":internal:groups", commands}}
 	case hubwire.AddressConn:
-		return []channel{{head + ":connection:" + a.Name, conn}}
+		return []channel{{first, conn}}
 	case hubwire.AddressNode:
-		return []channel{{head + ":internal:ack:" + a.Name, acks}, {b.prefix + returnHead(a.Hub) + a.Name, answers}, {head + ":hubwire:node:" + a.Name, notes}}
-	case hubwire.AddressNodes:
-		return []channel{{head + ":hubwire:nodes", notes}}
-	case hubwire.AddressPresence:
-		return []channel{{head + ":hubwire:presence", notes}}
+		return []channel{{first, acks}, {b.prefix + returnHead(a.Hub) + a.Name, answers}, {b.prefix + a.Hub + ":hubwire:node:" + a.Name, notes}}
+	case hubwire.AddressNodes, hubwire.AddressPresence:
+		return []channel{{first, notes}}
+	case hubwire.AddressGroup, hubwire.AddressUser:
+		return []channel{{first, events}}
 	}
 	return nil
+}
+
+// channel is the first of them.
+func (b *Backplane) channel(a hubwire.Address) string {
+	switch a.Kind {
+	case hubwire.AddressAll:
+		return b.prefix + a.Hub + ":all"
+	case hubwire.AddressGroup:
+		return b.prefix + a.Hub + ":group:" + a.Name
+	case hubwire.AddressUser:
+		return b.prefix + a.Hub + ":user:" + a.Name
+	case hubwire.AddressConn:
+		return b.prefix + a.Hub + ":connection:" + a.Name
+	case hubwire.AddressNode:
+		return b.prefix + a.Hub + ":internal:ack:" + a.Name
+	case hubwire.AddressNodes:
+		return b.prefix + a.Hub + ":hubwire:nodes"
+	case hubwire.AddressPresence:
+		return b.prefix + a.Hub + ":hubwire:presence"
+	}
+	return ""
 }
 
 // returnHead begins the channel of a node's answers. The name that stands in a
@@ -62,44 +80,49 @@ const (
 	rawPack = "\x00m"
 )
 
-// encode says where a message goes, and in what form. known is a channel that
-// somebody must be subscribed to. An empty channel: it has no form, and is not
-// missed.
-func (b *Backplane) encode(to hubwire.Address, m *hubwire.Message) (channel string, payload []byte, known string, err error) {
-	cs := b.channels(to)
-	if len(cs) == 0 {
-		return "", nil, "", errUnable
+// encode says where a message goes, and in what form, in x. No channel: it has no
+// form, and is not missed.
+func (b *Backplane) encode(x *parcel, to hubwire.Address, m *hubwire.Message) error {
+	own := b.channel(to)
+	if own == "" {
+		return errUnable
 	}
-	if last := cs[len(cs)-1]; m.Kind == hubwire.MessageNode || last.kind == notes && len(cs) == 1 {
-		if m.Kind != hubwire.MessageNode || last.kind != notes {
-			return "", nil, "", errUnable
+	if nodes := to.Kind == hubwire.AddressNodes || to.Kind == hubwire.AddressPresence; nodes || m.Kind == hubwire.MessageNode {
+		if m.Kind != hubwire.MessageNode || !nodes && to.Kind != hubwire.AddressNode {
+			return errUnable
 		}
-		return last.name, m.Append(nil), "", nil
+		if x.channel = own; !nodes {
+			x.channel = b.prefix + to.Hub + ":hubwire:node:" + to.Name
+		}
+		x.payload = m.Append(x.payload)
+		return nil
 	}
 	node := to.Kind == hubwire.AddressNode
 	switch m.Kind {
 	case hubwire.MessageEvent:
 		v := &invocation{except: m.Except, blobs: m.Blobs}
 		if node || m.ID != "" && to.Kind != hubwire.AddressConn {
-			return "", nil, "", errUnable
+			return errUnable
 		}
 		if m.ID != "" {
-			v.id, v.answer, known = m.ID, returnHead(to.Hub)+m.Node, cs[0].name
+			v.id, v.answer, x.known = m.ID, returnHead(to.Hub)+m.Node, own
 		}
 		n := 16
-		for _, x := range m.Blobs {
-			n += len(x.Protocol) + len(x.Bytes) + 8
+		for _, blob := range m.Blobs {
+			n += len(blob.Protocol) + len(blob.Bytes) + 8
 		}
-		for _, x := range m.Except {
-			n += len(x) + 3
+		for _, id := range m.Except {
+			n += len(id) + 3
 		}
-		return cs[0].name, appendInvocation(make([]byte, 0, n), v), known, nil
+		x.channel, x.payload = own, appendInvocation(slices.Grow(x.payload, n), v)
+		return nil
 	case hubwire.MessageKick:
 		if node {
-			return "", nil, "", errUnable
+			return errUnable
 		}
 		k := &kick{m.Error, m.Reconnect}
-		return cs[0].name, appendInvocation(nil, &invocation{except: m.Except, blobs: closing(k), kick: k}), "", nil
+		x.channel, x.payload = own, appendInvocation(x.payload, &invocation{except: m.Except, blobs: closing(k), kick: k})
+		return nil
 	case hubwire.MessageAnswer:
 		channel, protocol := b.prefix+returnHead(to.Hub)+to.Name, "json"
 		if len(to.Name) >= len(rawJSON) && to.Name[0] == 0 {
@@ -109,10 +132,10 @@ func (b *Backplane) encode(to hubwire.Address, m *hubwire.Message) (channel stri
 			}
 			if channel == b.prefix {
 				b.log.Warn("redis: a question names no channel for its answer", "id", m.ID)
-				return "", nil, "", nil
+				return nil
 			}
 		} else if !node {
-			return "", nil, "", errUnable
+			return errUnable
 		}
 		c := &completion{id: m.ID, failed: m.Failed || m.Gone, text: m.Error}
 		if m.Gone {
@@ -121,48 +144,59 @@ func (b *Backplane) encode(to hubwire.Address, m *hubwire.Message) (channel stri
 		if len(m.Blobs) > 0 && !c.failed {
 			protocol, c.has, c.value = m.Blobs[0].Protocol, true, m.Blobs[0].Bytes
 		}
-		return channel, appendReturn(nil, protocol, c), "", nil
+		x.channel, x.payload = channel, appendReturn(x.payload, protocol, c)
+		return nil
 	case hubwire.MessageJoin, hubwire.MessageLeave:
 		id, err := parseID(m.ID)
 		if err != nil || to.Kind != hubwire.AddressConn {
-			return "", nil, "", errUnable
+			return errUnable
 		}
 		c := &command{id, m.Node, actionAdd, m.Group, m.Conn}
 		if m.Kind == hubwire.MessageLeave {
 			c.action = actionRemove
 		}
-		return b.prefix + to.Hub + ":internal:groups", appendCommand(nil, c), cs[0].name, nil
+		x.channel, x.payload, x.known = b.prefix+to.Hub+":internal:groups", appendCommand(x.payload, c), own
+		return nil
 	case hubwire.MessageAck:
 		id, err := parseID(m.ID)
 		if err != nil || !node {
-			return "", nil, "", errUnable
+			return errUnable
 		}
-		return cs[0].name, appendAck(nil, id), "", nil
+		x.channel, x.payload = own, appendAck(x.payload, id)
+		return nil
 	case hubwire.MessageForget:
-		return "", nil, "", nil // the owner's patience has an end of its own
+		return nil // the owner's patience has an end of its own
 	}
-	return "", nil, "", errUnable
+	return errUnable
+}
+
+// An event is a message with room for its blobs.
+type event struct {
+	hubwire.Message
+	blobs [2]hubwire.Blob
 }
 
 // decode makes a message of what came on a channel; none where it is not for
-// this node.
+// this node. It keeps payload.
 func (b *Backplane) decode(e entry, payload []byte) (hubwire.Address, *hubwire.Message, error) {
 	from := e.addr
 	switch e.kind {
 	case events, conn:
-		v, err := parseInvocation(payload, e.kind == conn)
+		got := new(event)
+		v, err := parseInvocation(payload, e.kind == conn, got.blobs[:0])
 		switch {
 		case err != nil:
 			return from, nil, fmt.Errorf("invocation: %w", err)
 		case v.kick != nil:
 			return from, &hubwire.Message{Kind: hubwire.MessageKick, Except: v.except, Error: v.kick.reason, Reconnect: v.kick.reconnect}, nil
 		}
-		m := &hubwire.Message{Kind: hubwire.MessageEvent, Except: v.except, Blobs: complete(v.blobs)}
+		m := &got.Message
+		m.Kind, m.Except, m.Blobs = hubwire.MessageEvent, v.except, complete(v.blobs)
 		if from.Kind == hubwire.AddressUser || from.Kind == hubwire.AddressConn {
 			m.Except = nil // as ASP.NET Core reads them
 		}
 		if v.id != "" || v.answer != "" {
-			m.ID, m.Node = v.id, nodeOf(from.Hub, v)
+			m.ID, m.Node = v.id, nodeOf(from.Hub, &v)
 		}
 		return from, m, nil
 	case commands:
@@ -171,7 +205,7 @@ func (b *Backplane) decode(e entry, payload []byte) (hubwire.Address, *hubwire.M
 			return from, nil, fmt.Errorf("group command: %w", err)
 		}
 		from = hubwire.Address{Hub: from.Hub, Kind: hubwire.AddressConn, Name: c.conn}
-		if !b.holds(b.channels(from)[0].name) {
+		if !b.holds(b.channel(from)) {
 			return from, nil, nil
 		}
 		m := &hubwire.Message{Kind: hubwire.MessageJoin, ID: strconv.Itoa(int(c.id)), Node: c.server, Conn: c.conn, Group: c.group}

@@ -32,11 +32,12 @@ const (
 type link struct {
 	opts    rueidis.ClientOption
 	log     *slog.Logger
-	deliver func(channel, payload string)
+	deliver func(channel, payload string) // called by the goroutine that reads
+	flush   func()                        // called by it before it waits for more
 	changed func(up, gap bool, err error) // called by one goroutine at a time
 
-	live atomic.Pointer[session] // nil while there is no session to publish in
-	kick chan struct{}           // asks for a probe at once
+	live atomic.Pointer[publisher] // nil while there is no session to publish in
+	kick chan struct{}             // asks for a probe at once
 
 	mu       sync.Mutex // guards the following
 	channels map[string]bool
@@ -45,11 +46,6 @@ type link struct {
 	err      error                   // of the last attempt
 	stop     context.CancelFunc      // nil: not running
 	done     chan struct{}
-}
-
-type session struct {
-	client  rueidis.Client
-	cluster bool
 }
 
 func (l *link) start() {
@@ -137,7 +133,7 @@ func (l *link) wait(ctx context.Context) error {
 // something has failed; down is called first, so that who finds no session knows
 // of the outage.
 func (l *link) session(ctx context.Context, up func(), down func(error)) (err error) {
-	conns := connections{ctx: ctx, dial: l.opts.DialCtxFn}
+	conns := connections{ctx: ctx, dial: l.opts.DialCtxFn, idle: l.flush}
 	opts := l.opts
 	opts.DialCtxFn = conns.connect
 	client, err := rueidis.NewClient(opts)
@@ -146,11 +142,18 @@ func (l *link) session(ctx context.Context, up func(), down func(error)) (err er
 		return fmt.Errorf("redis: connect: %w", err)
 	}
 	defer client.Close()
+	taps := conns.tap(true)
 	sub, release := client.Dedicate()
 	defer release()
-	defer conns.close() // first: nothing that is written and unanswered is waited for
+	together := conns.tap(false) > taps // its reads are seen
+	defer conns.close()                 // first: nothing that is written and unanswered is waited for
 	broken := sub.SetPubSubHooks(rueidis.PubSubHooks{
-		OnMessage: func(m rueidis.PubSubMessage) { l.deliver(m.Channel, m.Message) },
+		OnMessage: func(m rueidis.PubSubMessage) {
+			l.deliver(m.Channel, m.Message)
+			if !together {
+				l.flush()
+			}
+		},
 	})
 	first, cancel := context.WithTimeout(ctx, probeWait)
 	info, err := client.Do(first, client.B().Info().Section("cluster").Build()).ToString()
@@ -167,9 +170,11 @@ func (l *link) session(ctx context.Context, up func(), down func(error)) (err er
 	}
 	l.mu.Unlock()
 	defer func() {
-		if l.live.Load() != nil {
+		if p := l.live.Load(); p != nil {
 			down(err)
 			l.live.Store(nil)
+			conns.close()
+			p.end()
 		}
 		l.mu.Lock()
 		l.sub = nil
@@ -178,7 +183,7 @@ func (l *link) session(ctx context.Context, up func(), down func(error)) (err er
 	if err := subscribeAll(ctx, sub, all); err != nil {
 		return fmt.Errorf("redis: subscribe: %w", err)
 	}
-	l.live.Store(&session{client, strings.Contains(info, "cluster_enabled:1")})
+	l.live.Store(newPublisher(l, client, strings.Contains(info, "cluster_enabled:1")))
 	up()
 	l.mu.Lock()
 	l.err = nil
@@ -258,57 +263,6 @@ func (l *link) look() {
 	}
 }
 
-// publish publishes, and says how many were subscribed. Where known is not
-// empty it says too whether anybody is subscribed to that channel, which a count
-// with patterns in it does not.
-func (l *link) publish(ctx context.Context, channel string, payload []byte, known string) error {
-	s := l.live.Load()
-	if s == nil {
-		return hubwire.ErrDown
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	cmd := s.client.B().Publish().Channel(channel).Message(rueidis.BinaryString(payload)).Build()
-	var n int64
-	var err error
-	if known != "" {
-		both := s.client.DoMulti(ctx, s.client.B().PubsubNumsub().Channel(known).Build(), cmd)
-		var list []rueidis.RedisMessage
-		if n, err = both[1].AsInt64(); err == nil {
-			if list, err = both[0].ToArray(); err == nil && len(list) == 2 {
-				n, err = list[1].AsInt64()
-			}
-		}
-	} else {
-		n, err = s.client.Do(ctx, cmd).AsInt64()
-	}
-	switch {
-	case err == nil && n == 0 && !s.cluster:
-		return hubwire.ErrNoReceiver
-	case err == nil:
-		return nil
-	}
-	l.look()
-	if re, ok := rueidis.IsRedisErr(err); ok {
-		if unready(re.Error()) {
-			return fmt.Errorf("%w: redis: %w", hubwire.ErrDown, err)
-		}
-		return fmt.Errorf("redis: publish: %w", err)
-	}
-	return fmt.Errorf("%w: redis: %w", hubwire.ErrUnconfirmed, err)
-}
-
-// unready are answers of a server that did not take a command and may later.
-func unready(text string) bool {
-	for _, p := range [...]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "OOM"} {
-		if strings.HasPrefix(text, p) {
-			return true
-		}
-	}
-	return false
-}
-
 // subscribe adds channels, which are subscribed again after every outage.
 func (l *link) subscribe(ctx context.Context, channels ...string) error {
 	l.mu.Lock()
@@ -380,9 +334,12 @@ func one(ctx context.Context, sub rueidis.DedicatedClient, un bool, channels []s
 type connections struct {
 	ctx  context.Context
 	dial func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error)
+	idle func()
 
 	mu     sync.Mutex // guards the following
 	closed bool
+	taps   bool // connections that are made now are read with idle
+	tapped int
 	open   []net.Conn
 }
 
@@ -410,7 +367,32 @@ func (c *connections) connect(ctx context.Context, addr string, d *net.Dialer, c
 		return nil, net.ErrClosed
 	}
 	c.open = append(c.open, conn)
+	if c.taps {
+		c.tapped++
+		return &reading{conn, c.idle}, nil
+	}
 	return conn, nil
+}
+
+// tap says whether connections that are made from now on tell before they are
+// read, and returns how many do.
+func (c *connections) tap(on bool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taps = on
+	return c.tapped
+}
+
+// A reading connection tells before it waits for more: what has come until then
+// came together.
+type reading struct {
+	net.Conn
+	idle func()
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	r.idle()
+	return r.Conn.Read(p)
 }
 
 func (c *connections) close() {

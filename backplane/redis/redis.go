@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hubwire/hubwire"
 	"github.com/redis/rueidis"
@@ -48,6 +47,9 @@ type Backplane struct {
 	link   link
 	bad    atomic.Int64
 
+	read  sync.Mutex // held while messages are taken and handed on; guards the following
+	fresh []*end     // that have a batch
+
 	starts sync.Mutex   // held by Start and Close
 	mu     sync.RWMutex // guards the following
 	hubs   map[string]*end
@@ -58,6 +60,10 @@ type Backplane struct {
 type end struct {
 	name string
 	in   hubwire.Inbox
+	many hubwire.BatchInbox // in, where it is one
+
+	batch []hubwire.Delivery // guarded by Backplane.read, as is the following
+	gone  bool
 }
 
 // An entry is a hub's interest in a channel.
@@ -80,7 +86,7 @@ func New(opts *Options) *Backplane {
 	b := &Backplane{prefix: o.Prefix, log: o.Logger, hubs: map[string]*end{}, chans: map[string][]entry{}}
 	b.link = link{
 		opts: clientOptions(o.Client), log: o.Logger, kick: make(chan struct{}, 1), channels: map[string]bool{},
-		deliver: b.deliver, changed: b.changed,
+		deliver: b.deliver, flush: b.flush, changed: b.changed,
 	}
 	return b
 }
@@ -92,11 +98,6 @@ func clientOptions(c rueidis.ClientOption) rueidis.ClientOption {
 	// Publish and subscribe need no slots: any node of a cluster does.
 	c.ForceSingleClient = c.Sentinel.MasterSet == ""
 	c.DisableCache, c.DisableRetry, c.AlwaysPipelining, c.DisableAutoPipelining = true, true, true, false
-	if c.MaxFlushDelay == 0 {
-		// Measured with 64 senders: 217,000 a second without, 281,000 with 20 µs,
-		// 207,000 with 100 µs. A single sender is not delayed.
-		c.MaxFlushDelay = 20 * time.Microsecond
-	}
 	if c.ConnWriteTimeout == 0 {
 		c.ConnWriteTimeout = probeWait
 	}
@@ -115,7 +116,9 @@ func (b *Backplane) Start(ctx context.Context, hub string, in hubwire.Inbox) err
 		b.mu.Unlock()
 		return fmt.Errorf("redis: the hub %q was started twice", hub)
 	}
-	b.hubs[hub] = &end{hub, in}
+	e := &end{name: hub, in: in}
+	e.many, _ = in.(hubwire.BatchInbox)
+	b.hubs[hub] = e
 	b.mu.Unlock()
 	b.link.start()
 	if err := b.link.wait(ctx); err != nil {
@@ -141,6 +144,7 @@ func (b *Backplane) Close(ctx context.Context, hub string) error {
 // channels that nobody wants any more.
 func (b *Backplane) drop(hub string) (gone []string) {
 	b.mu.Lock()
+	e := b.hubs[hub]
 	delete(b.hubs, hub)
 	for c, es := range b.chans {
 		rest := without(es, func(e entry) bool { return e.end.name == hub })
@@ -153,6 +157,11 @@ func (b *Backplane) drop(hub string) (gone []string) {
 	}
 	last := len(b.hubs) == 0
 	b.mu.Unlock()
+	if e != nil {
+		b.read.Lock()
+		e.gone = true
+		b.read.Unlock()
+	}
 	if !last {
 		return gone
 	}
@@ -235,8 +244,10 @@ func (b *Backplane) remove(addrs []hubwire.Address) (gone []string) {
 }
 
 // deliver takes what came; it is called by the one goroutine that reads, and
-// does not block.
+// does not block. What comes together is handed on together.
 func (b *Backplane) deliver(channel, payload string) {
+	b.read.Lock()
+	defer b.read.Unlock()
 	b.mu.RLock()
 	es := b.chans[channel]
 	b.mu.RUnlock()
@@ -248,9 +259,44 @@ func (b *Backplane) deliver(channel, payload string) {
 				b.log.Warn("redis: a message cannot be read and is dropped", "channel", channel, "bytes", len(payload), "err", err, "so_far", n)
 			}
 		case m != nil:
-			e.end.in.Message(from, m)
+			if e.end.batch = append(e.end.batch, hubwire.Delivery{From: from, Message: m}); len(e.end.batch) == 1 {
+				b.fresh = append(b.fresh, e.end)
+			} else if len(e.end.batch) == maxBatch {
+				e.end.flush()
+			}
 		}
 	}
+}
+
+// flush hands on what was taken; the goroutine that reads calls it before it waits
+// for more.
+func (b *Backplane) flush() {
+	b.read.Lock()
+	defer b.read.Unlock()
+	for i, e := range b.fresh {
+		e.flush()
+		b.fresh[i] = nil
+	}
+	b.fresh = b.fresh[:0]
+}
+
+const maxBatch = 256
+
+func (e *end) flush() {
+	if len(e.batch) == 0 {
+		return
+	}
+	switch {
+	case e.gone:
+	case e.many != nil:
+		e.many.Messages(e.batch)
+	default:
+		for _, d := range e.batch {
+			e.in.Message(d.From, d.Message)
+		}
+	}
+	clear(e.batch)
+	e.batch = e.batch[:0]
 }
 
 func (b *Backplane) holds(channel string) bool {
@@ -277,13 +323,28 @@ func (b *Backplane) changed(up, gap bool, err error) {
 
 // Publish implements hubwire.Backplane.
 func (b *Backplane) Publish(ctx context.Context, to hubwire.Address, m *hubwire.Message) error {
-	channel, payload, known, err := b.encode(to, m)
-	if err != nil || channel == "" {
+	x := parcels.Get().(*parcel)
+	if err := b.encode(x, to, m); err != nil || x.channel == "" {
+		x.free()
 		return err
 	}
-	return b.link.publish(ctx, channel, payload, known)
+	return b.link.publish(ctx, x)
+}
+
+// Begin implements hubwire.Pipeliner.
+func (b *Backplane) Begin(to hubwire.Address, m *hubwire.Message, r hubwire.Receipt) {
+	x := parcels.Get().(*parcel)
+	if err := b.encode(x, to, m); err != nil || x.channel == "" {
+		if r.Take() {
+			r.Done(err)
+		}
+		x.free()
+		return
+	}
+	x.receipt = r
+	b.link.begin(x)
 }
 
 var errUnable = errors.New("redis: ASP.NET Core's format has no such message")
 
-var _ hubwire.Backplane = (*Backplane)(nil)
+var _ hubwire.Pipeliner = (*Backplane)(nil)
