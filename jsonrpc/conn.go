@@ -318,6 +318,25 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// CloseWrite ends our output behind what was sent before, where the stream can do
+// so: TCP and Unix sockets, a Pipe, a process. The peer sees the end of its input;
+// what it still says is read, answers to our calls too, and what we would say is
+// dropped. Other transports give errors.ErrUnsupported.
+func (c *Conn) CloseWrite() error {
+	t, ok := c.t.(*stream)
+	if !ok {
+		return fmt.Errorf("jsonrpc: close the output: %w", errors.ErrUnsupported)
+	}
+	if err := c.wait(context.Background()); err != nil {
+		return err
+	}
+	c.out.flush()
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	_ = c.port.Flush(ctx) // as in finish
+	return t.closeWrite()
+}
+
 // opening is what Close waits for: a connection that is not open yet can be
 // closed all the same.
 func (c *Conn) opening() <-chan struct{} {

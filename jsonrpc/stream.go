@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -32,6 +33,7 @@ type stream struct {
 	err  error
 	once func(uintptr) bool
 	over bool
+	half bool // our output has ended
 }
 
 // A tryWriter is a stream that can be written to without waiting.
@@ -57,6 +59,9 @@ func (t *stream) name() (string, string) {
 }
 
 func (t *stream) TryWrite(p []byte) (int, error) {
+	if t.mute() {
+		return len(p), nil
+	}
 	if w, ok := t.rwc.(tryWriter); ok {
 		return w.TryWrite(p)
 	}
@@ -72,8 +77,34 @@ func (t *stream) TryWrite(p []byte) (int, error) {
 }
 
 func (t *stream) Write(p []byte) error {
+	if t.mute() {
+		return nil
+	}
 	_, err := t.rwc.Write(p)
 	return err
+}
+
+// mute reports whether our output has ended.
+func (t *stream) mute() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.half
+}
+
+// closeWrite ends our output.
+func (t *stream) closeWrite() error {
+	h, ok := t.rwc.(interface{ CloseWrite() error })
+	if !ok {
+		return fmt.Errorf("jsonrpc: close the output: %w", errors.ErrUnsupported)
+	}
+	t.mu.Lock()
+	again := t.half || t.over
+	t.half = true
+	t.mu.Unlock()
+	if again {
+		return nil
+	}
+	return h.CloseWrite()
 }
 
 var past = time.Unix(1, 0)
