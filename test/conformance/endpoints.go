@@ -88,8 +88,9 @@ func mount(mux *http.ServeMux, log *slog.Logger, o *options) []hub {
 	bench.Handle(benchHandlers()...)
 	signalr.Mount(mux, "/bench", bench, nil)
 	mountEvents(mux)
+	rpc := mountRPC(mux, log, o)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // no text, as in ASP.NET Core
-	return append(hubs, hub{bench, "/bench"})
+	return append(hubs, hub{bench, "/bench"}, rpc)
 }
 
 var netNames = map[string]string{

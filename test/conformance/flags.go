@@ -16,6 +16,10 @@ type options struct {
 	node   string
 	peers  map[string]string
 	level  slog.Level
+
+	jsonrpc string
+	stdio   bool
+	handler string
 }
 
 // parse reads the flags of the contract. Those of parts that are not built yet
@@ -41,27 +45,29 @@ func parse(args []string, output io.Writer) (options, error) {
 		}
 		return nil
 	})
+	set.StringVar(&o.jsonrpc, "jsonrpc", "", "serve JSON-RPC over TCP on `HOST:PORT`")
+	set.BoolVar(&o.stdio, "jsonrpc-stdio", false, "serve JSON-RPC on standard input and output alone, and end with the input")
+	set.StringVar(&o.handler, "handler", "header", "frame JSON-RPC by `KIND`: header, newline or length")
+	formatter := set.String("formatter", "json", "encode JSON-RPC as `KIND`: json")
+	mux := set.Int("mux", 0, "serve JSON-RPC over a MultiplexingStream of `VERSION`: 0 is none")
 	missing := map[string]string{
-		"jsonrpc":       "JSON-RPC",
-		"jsonrpc-stdio": "JSON-RPC",
-		"handler":       "JSON-RPC",
-		"formatter":     "JSON-RPC",
-		"mux":           "JSON-RPC",
-		"nats":          "the NATS backplane",
+		"nats": "the NATS backplane",
 	}
 	for name, part := range missing {
 		refuse := func(string) error { return fmt.Errorf("%s is not built yet", part) }
-		if name == "jsonrpc-stdio" {
-			set.BoolFunc(name, "not built yet: "+part, refuse)
-		} else {
-			set.Func(name, "not built yet: "+part, refuse)
-		}
+		set.Func(name, "not built yet: "+part, refuse)
 	}
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
 	if set.NArg() > 0 {
 		return o, fmt.Errorf("conformance: unexpected argument %q", set.Arg(0))
+	}
+	if _, ok := rpcFramings[o.handler]; !ok {
+		return o, fmt.Errorf("conformance: -handler is %q; it must be header, newline or length", o.handler)
+	}
+	if *formatter != "json" || *mux != 0 {
+		return o, fmt.Errorf("conformance: -formatter %s -mux %d is not built yet", *formatter, *mux)
 	}
 	return o, nil
 }

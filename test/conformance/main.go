@@ -5,8 +5,8 @@
 //
 //	go run ./test/conformance -addr 127.0.0.1:5000
 //
-// Its first line on standard output is READY http://HOST:PORT, its log goes to
-// standard error, and it ends within a second of SIGTERM: clients are told to
+// Its first line on standard output is READY http://HOST:PORT, with -jsonrpc the
+// second is JSONRPC HOST:PORT; its log goes to standard error, and it ends within a second of SIGTERM: clients are told to
 // reconnect, calls that run are given half of that.
 package main
 
@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
+	if opts.stdio {
+		return serveRPCStdio(ctx, log, &opts)
+	}
 
 	mux := http.NewServeMux()
 	hubs := mount(mux, log, &opts)
@@ -79,7 +82,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		go func() { ended <- srv.Serve(second) }() // ends with srv.Close
 	}
 	go func() { ended <- srv.Serve(listener) }() // ends with srv.Close
-	fmt.Fprintf(stdout, "READY http://%s\n", listener.Addr())
+	lines := fmt.Sprintf("READY http://%s\n", listener.Addr())
+	if opts.jsonrpc != "" {
+		addr, stop, err := serveRPC(ctx, log, &opts)
+		if err != nil {
+			_ = srv.Close()
+			<-ended
+			return err
+		}
+		defer stop()
+		lines += fmt.Sprintf("JSONRPC %s\n", addr)
+	}
+	fmt.Fprint(stdout, lines)
 
 	select {
 	case err := <-ended:

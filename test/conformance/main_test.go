@@ -41,13 +41,13 @@ func TestRun(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"-jsonrpc 127.0.0.1:0":      "JSON-RPC is not built yet",
-		"-jsonrpc-stdio":            "JSON-RPC is not built yet",
-		"-nats nats://127.0.0.1":    "the NATS backplane is not built yet",
-		"-second 127.0.0.1:nowhere": "conformance: listen tcp",
-		"-nothing":                  "flag provided but not defined",
-		"more":                      "unexpected argument",
-		"-addr 127.0.0.1:nowhere":   "conformance: listen tcp",
+		"-jsonrpc 127.0.0.1:nowhere": "conformance: listen tcp",
+		"-handler sniff":             "-handler is \"sniff\"",
+		"-nats nats://127.0.0.1":     "the NATS backplane is not built yet",
+		"-second 127.0.0.1:nowhere":  "conformance: listen tcp",
+		"-nothing":                   "flag provided but not defined",
+		"more":                       "unexpected argument",
+		"-addr 127.0.0.1:nowhere":    "conformance: listen tcp",
 	} {
 		err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
