@@ -52,12 +52,27 @@ func (p *Port) Start(in *wire.Call) { p.StartIn(new(Call), in) }
 // on. A wire that makes both in one object saves an allocation.
 func (p *Port) StartIn(call *Call, in *wire.Call) {
 	c := p.c()
+	h := c.hub.handlers[in.Name]
+	if h == nil {
+		h = c.hub.lookup(in.Name)
+	}
+	c.start(call, in, h)
+}
+
+// StartWith is StartIn for a handler that the hub does not have by name: a method
+// of an object that one end of a connection has lent to the other. The hub's
+// filters wrap it as they wrap its own.
+func (p *Port) StartWith(call *Call, in *wire.Call, h Handler) {
+	c := p.c()
+	h = h.Use(c.hub.opts.Filters...)
+	c.start(call, in, &h)
+}
+
+// start starts a call of a handler; nil is none.
+func (c *Conn) start(call *Call, in *wire.Call, handler *Handler) {
 	h := c.hub
 	t := &c.calls
-	call.conn, call.in, call.h = c, in, h.handlers[in.Name]
-	if call.h == nil {
-		call.h = h.lookup(in.Name)
-	}
+	call.conn, call.in, call.h = c, in, handler
 	if call.h != nil {
 		call.kind = call.h.kind
 	}
