@@ -180,6 +180,9 @@ func (b *Batch) Send(ctx context.Context) error {
 		return nil // an empty one is no batch
 	}
 	c := b.conn
+	if c.opts.Notation != JSON {
+		return errors.New("jsonrpc: there are no batches in MessagePack")
+	}
 	if err := c.wait(ctx); err != nil {
 		return err
 	}
@@ -199,7 +202,7 @@ func (b *Batch) Send(ctx context.Context) error {
 			}
 			id = o.id
 		}
-		next, err := c.svc.d.appendCall(rec, id, k.out, k.out.Args, c.svc.d.Codec(), nil)
+		next, err := c.svc.d.appendCall(rec, id, k.out, k.out.Args, c.codec(binder{only: "a batch"}), nil)
 		if o != nil {
 			waits = append(waits, o)
 		}

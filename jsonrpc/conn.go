@@ -47,6 +47,8 @@ type Conn struct {
 	out      outbox
 	pending  pending
 	seqs     producers
+	progress progresses
+	objects  objects
 
 	ignored atomic.Int64 // answers to calls that nobody made
 
@@ -99,10 +101,11 @@ func (s *service) serve(rwc io.ReadWriteCloser) *Conn {
 
 func (s *service) conn(t transport) *Conn {
 	c := &Conn{svc: s, opts: s.opts, t: t, opened: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{})}
-	c.parser.lenient, c.parser.v1 = s.opts.Lenient, s.opts.Version1
+	c.parser.lenient, c.parser.v1, c.parser.packed = s.opts.Lenient, s.opts.Version1, s.opts.Notation != JSON
 	c.dec = decoder{framing: t.framing(), max: s.opts.MaxMessage}
 	c.gate.conn, c.out.conn, c.seqs.conn = c, c, c
 	c.gate.on = s.opts.Order == Barrier
+	c.pending.last = s.opts.lastID
 	return c
 }
 
@@ -121,9 +124,9 @@ func (c *Conn) open(ctx context.Context, u *hubwire.User, req *hubwire.Request) 
 			c.refused(err)
 		}
 	}()
-	req.Wire, req.Protocol = "jsonrpc", "json"
+	req.Wire, req.Protocol = "jsonrpc", c.opts.Notation.String()
 	req.Transport, req.Remote = c.t.name()
-	port, err := c.enter(ctx, u, req)
+	port, err := c.enter(context.WithValue(ctx, connKey{}, c), u, req)
 	c.mu.Lock()
 	c.port = port
 	closing := c.closing
@@ -154,6 +157,16 @@ func (c *Conn) enter(ctx context.Context, u *hubwire.User, req *hubwire.Request)
 		return c.svc.hub.OpenOnce(ctx, (*link)(c), newID(), u, req)
 	}
 	return c.svc.hub.Open(ctx, (*link)(c), newID(), u, req)
+}
+
+type connKey struct{}
+
+// From is the connection whose call a handler's ctx is of, to call its peer; nil
+// where the call came another way. The peer of an ordinary hub's handler is better
+// asked with a hubwire.ClientMethod: that is so on every wire.
+func From(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
 }
 
 // A passer is a transport whose reading can be given to another goroutine.

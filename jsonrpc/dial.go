@@ -118,7 +118,11 @@ func DialWebSocket(ctx context.Context, url string, hub *hubwire.Hub, opts *Dial
 		return nil, fmt.Errorf("jsonrpc: %w", err)
 	}
 	ws.SetReadLimit(int64(s.opts.MaxMessage))
-	c := s.messages(&webSocket{ws: ws}, "WebSockets", url)
+	w := &webSocket{ws: ws, kind: websocket.MessageText}
+	if s.opts.Notation != JSON {
+		w.kind = websocket.MessageBinary
+	}
+	c := s.messages(w, "WebSockets", url)
 	if err := c.wait(ctx); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -128,8 +132,9 @@ func DialWebSocket(ctx context.Context, url string, hub *hubwire.Hub, opts *Dial
 
 // A webSocket is the client's end of one.
 type webSocket struct {
-	ws  *websocket.Conn
-	buf []byte
+	ws   *websocket.Conn
+	kind websocket.MessageType
+	buf  []byte
 }
 
 // ReadMessage reads a message of either type into a buffer that is kept.
@@ -171,9 +176,9 @@ func socketError(err error) error {
 	return err
 }
 
-// WriteMessage writes a text message.
+// WriteMessage writes a message: JSON is text, MessagePack is binary.
 func (w *webSocket) WriteMessage(p []byte) error {
-	return w.ws.Write(context.Background(), websocket.MessageText, p)
+	return w.ws.Write(context.Background(), w.kind, p)
 }
 
 // Close says goodbye, and waits a few seconds for that of the server.

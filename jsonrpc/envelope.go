@@ -55,8 +55,10 @@ type parser struct {
 	s       jsonwire.Scanner
 	names   []byte
 	name    []byte
+	texts   []byte // MessagePack: ids and trace contexts as JSON
 	lenient bool
 	v1      bool
+	packed  bool
 	message
 }
 
@@ -67,6 +69,9 @@ var (
 
 // parse reads one message. It reports false where body is no JSON.
 func (p *parser) parse(body []byte) bool {
+	if p.packed {
+		return p.parsePacked(body)
+	}
 	p.s.MaxDepth = maxDepth + 2
 	p.s.Reset(body)
 	return p.object(body) && p.s.End()
@@ -206,6 +211,9 @@ func (p *parser) readParams(body []byte) bool {
 
 // fault says why a text is no JSON.
 func (p *parser) fault() string {
+	if p.packed {
+		return "the message is no MessagePack"
+	}
 	if e, ok := p.s.Err().(*jsonwire.SyntaxError); ok {
 		return e.Msg
 	}

@@ -73,6 +73,21 @@ func codeOf(c hubwire.Code) int64 {
 	return int64(c)
 }
 
+// Texts of StreamJsonRpc.
+const missingText = "An argument was not supplied for a required parameter."
+
+func notFoundText(name []byte) string {
+	return "No method by the name '" + textOf(name) + "' is found."
+}
+
+func unableText(name string, args int, why string) string {
+	return fmt.Sprintf("Unable to find method '%s/%d' on {no object} for the following reasons: %s", name, args, why)
+}
+
+func decodeText(name string, position int, typ string) string {
+	return fmt.Sprintf("Deserializing JSON-RPC argument with name %q and position %d to type %q failed: ", name, position, typ)
+}
+
 var errCancelled = &Error{Code: CodeCancelled, Message: "The task was cancelled."}
 
 // errorOf is what the peer is told of a failed call.
@@ -101,8 +116,8 @@ func errorOf(err error, detailed bool, data func(error) any) *Error {
 		return &Error{Code: CodeInvalidRequest, Message: "The id is in use."}
 	}
 	e := failed(f.Err, detailed)
-	if e.Data == nil && data != nil {
-		e.Data = data(f.Err)
+	if e.Code != CodeCancelled {
+		e.withData(f.Err, data)
 	}
 	return e
 }
@@ -134,6 +149,13 @@ func failed(err error, detailed bool) *Error {
 }
 
 // parseError reads the error of an answer. What is missing is zero.
+func (c *Conn) parseError(raw []byte) *Error {
+	if c.parser.packed {
+		return parsePackedError(raw)
+	}
+	return parseError(raw)
+}
+
 func parseError(raw []byte) *Error {
 	e := &Error{}
 	s := jsonwire.Scanner{MaxDepth: maxDepth + 2}

@@ -22,7 +22,7 @@ type gate struct {
 // start starts a call, or keeps it. The reader calls it.
 func (g *gate) start(k *inCall) {
 	if !g.on {
-		g.conn.port.StartIn(&k.state, &k.Call)
+		k.begin()
 		return
 	}
 	g.mu.Lock()
@@ -55,7 +55,7 @@ func (g *gate) pumpLocked() (started bool) {
 		k.next = nil
 		g.busy = k.note
 		g.mu.Unlock()
-		g.conn.port.StartIn(&k.state, &k.Call)
+		k.begin()
 		started = true
 		if k.held {
 			g.conn.port.Free(k.Size)
@@ -67,6 +67,15 @@ func (g *gate) pumpLocked() (started bool) {
 	}
 	g.pumping = false
 	return started
+}
+
+// begin gives the call to the hub.
+func (k *inCall) begin() {
+	if h := k.method.handler; h != nil {
+		k.conn.port.StartWith(&k.state, &k.Call, *h)
+		return
+	}
+	k.conn.port.StartIn(&k.state, &k.Call)
 }
 
 // done is called when a notification has ended.

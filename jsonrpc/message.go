@@ -1,8 +1,10 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/internal/jsonwire"
@@ -35,9 +37,11 @@ func (c *Conn) refuse(e *Error) error {
 // text takes what one frame holds: a message or a batch. An error ends the
 // connection.
 func (c *Conn) text(body []byte) error {
-	body, batch := isBatch(body)
-	if batch {
-		return c.batch(body, c.sink)
+	if !c.parser.packed {
+		var batch bool
+		if body, batch = isBatch(body); batch {
+			return c.batch(body, c.sink)
+		}
 	}
 	if !c.parser.parse(body) {
 		return c.refuse(&Error{Code: CodeParse, Message: "Parse error: " + c.parser.fault() + "."})
@@ -115,10 +119,16 @@ func (c *Conn) called(p *parser, size int, batch *inBatch) {
 		}
 	}
 	m := c.svc.methods[string(p.method)]
+	var bad *Error
+	if m == nil && bytes.HasPrefix(p.method, []byte(invokePrefix)) {
+		m, bad = c.objectMethod(p.method, len(p.list))
+	} else if m == nil {
+		bad = &Error{Code: CodeMethodNotFound, Message: notFoundText(p.method)}
+	}
 	if m == nil || note && m.streams {
 		if !note {
 			batch.expect()
-			c.answerError(addressee{p.id, batch}, &Error{Code: CodeMethodNotFound, Message: "No method by the name '" + textOf(p.method) + "' is found."})
+			c.answerError(addressee{p.id, batch}, bad)
 		}
 		return
 	}
@@ -136,6 +146,9 @@ func (c *Conn) called(p *parser, size int, batch *inBatch) {
 			c.answerError(k.to, &Error{Code: CodeInvalidRequest, Message: "Invalid request: the id is in use."})
 			return
 		}
+	}
+	if m.flexible && k.Args.Named != nil {
+		k.bend()
 	}
 	if m.uploads != nil {
 		k.takeUploads()
@@ -157,7 +170,7 @@ func (c *Conn) own(p *parser, batch *inBatch) bool {
 	note := p.kind == notification
 	to := addressee{p.id, batch}
 	switch string(p.method) {
-	case "$/enumerator/next":
+	case nextMethod:
 		if !note {
 			batch.expect()
 			to.id = append([]byte(nil), p.id...)
@@ -169,9 +182,18 @@ func (c *Conn) own(p *parser, batch *inBatch) bool {
 			batch.expect()
 			c.answerValue(to, nil)
 		}
+	case releaseMethod:
+		c.released(p)
+		if !note {
+			batch.expect()
+			c.answerValue(to, nil)
+		}
+	case "$/progress":
+		// What is not known here may be the application's.
+		return note && (c.came(p) || c.svc.methods[string(p.method)] == nil)
 	case c.opts.CancelMethod:
 		if id := p.argument(c.opts.CancelKey); id != nil {
-			c.inFlight.cancel(c, id)
+			c.cancelled(id)
 		}
 		if !note {
 			batch.expect()
@@ -179,9 +201,21 @@ func (c *Conn) own(p *parser, batch *inBatch) bool {
 		}
 	default:
 		// What begins so and is unknown may be ignored as a notification.
-		return p.method[0] == '$' && note && c.svc.methods[string(p.method)] == nil
+		return p.method[0] == '$' && note && c.svc.methods[string(p.method)] == nil && !bytes.HasPrefix(p.method, []byte(invokePrefix))
 	}
 	return true
+}
+
+// cancelled takes the peer's cancel of a request of its own.
+func (c *Conn) cancelled(id []byte) {
+	if c.parser.packed {
+		var bad bool
+		if id, bad = appendID(nil, id); bad {
+			return
+		}
+	}
+	c.inFlight.cancel(c, id)
+	c.seqs.cancel(id)
 }
 
 // argument is a parameter by its name, or the first by position.
@@ -219,6 +253,9 @@ type inCall struct {
 	waits  bool  // the hub does not have it yet; likewise
 	next   *inCall
 	prod   *producer
+	given  int         // arguments
+	over   atomic.Bool // it was answered
+	extra  *callExtra
 	list   [3][]byte
 	items  *collected
 	inline [112]byte // the bytes of most calls, so that they take one allocation
@@ -234,7 +271,15 @@ func (k *inCall) copy(p *parser) {
 	k.to.id = buf[:len(p.id):len(p.id)]
 	params := buf[len(p.id):]
 	k.Name = k.method.name
-	k.Args.Codec = k.conn.svc.d.Codec()
+	k.given = len(p.list)
+	if string(p.method) != k.Name {
+		k.more().called = textOf(p.method)
+	}
+	if k.method.refs {
+		k.Args.Codec = k.conn.codec(binder{in: k})
+	} else {
+		k.Args.Codec = k.conn.svc.d.Codec()
+	}
 	if p.parent != nil && k.conn.port.Headers() {
 		k.Headers = map[string]string{}
 		k.Headers["traceparent"], _ = jsonwire.Text(p.parent)
@@ -271,17 +316,27 @@ func (k *inCall) copy(p *parser) {
 
 // Begin implements wire.Beginner: a stream is answered with its token.
 func (k *inCall) Begin() {
-	if k.conn.sink != nil { // nobody can ask for more: all of it is the answer
+	c := k.conn
+	if c.sink != nil { // nobody can ask for more: all of it is the answer
 		k.items = &collected{}
 		return
 	}
-	k.prod = k.conn.seqs.add(func() { k.conn.port.CancelCall(&k.state) })
-	k.conn.inFlight.remove(k)
-	k.conn.answerValue(k.to, json.RawMessage(k.prod.token()))
+	k.prod = c.seqs.add(func() { c.port.CancelCall(&k.state) })
+	c.inFlight.remove(k)
+	if k.prod == nil {
+		c.port.CancelCall(&k.state)
+		c.answerError(k.to, errorOf(errSequences, true, nil))
+		k.to = addressee{}
+		return
+	}
+	c.answerValue(k.to, c.svc.d.verbatim(c.svc.d.sequence(k.prod.id, false, nil)))
 }
 
 // Item implements wire.Reply.
 func (k *inCall) Item(ctx context.Context, v any) error {
+	if k.prod == nil && k.items == nil {
+		return hubwire.ErrClosed // there were too many
+	}
 	raw, err := k.Args.Codec.Append(nil, v)
 	if err != nil {
 		return err
@@ -322,11 +377,17 @@ func (k *inCall) Done(v any, err error) {
 	c := k.conn
 	defer c.under.end()
 	if k.note {
+		k.end(err != nil)
 		c.gate.done()
 		k.to.batch.skip(c)
 		return
 	}
+	if k.to.id == nil { // a stream that was one too many
+		k.end(true)
+		return
+	}
 	if k.prod != nil {
+		k.end(err != nil)
 		if err != nil {
 			k.prod.finish(errorOf(err, c.svc.detailed, c.opts.ErrorData))
 		} else {
@@ -336,6 +397,7 @@ func (k *inCall) Done(v any, err error) {
 	}
 	cancelled := c.inFlight.remove(k)
 	if cancelled && c.opts.NoCancelReply {
+		k.end(err != nil)
 		k.to.batch.skip(c)
 		return
 	}
@@ -348,18 +410,20 @@ func (k *inCall) Done(v any, err error) {
 	defer buffers.put(b)
 	if err == nil {
 		rec, bad := c.svc.d.appendResult((*b)[:0], k.to.id, v, k.Args.Codec)
+		k.end(bad != nil)
 		if bad == nil {
 			*b = rec
 			c.answer(k.to, rec)
 			return
 		}
 		c.svc.hubOpts.Logger.Error("jsonrpc: the result cannot be serialized", "hub", c.svc.hubOpts.Name, "call", k.Name, "err", bad)
-		e := &Error{Code: CodeUnserializable, Message: "An error occurred during serialization."}
+		e := &Error{Code: CodeUnserializable, Message: unserializableText}
 		if c.svc.detailed {
 			e.Message += " " + bad.Error()
 		}
 		c.answerError(k.to, e)
 		return
 	}
-	c.answerErrorIn(k.to, errorOf(err, c.svc.detailed, c.opts.ErrorData), k.Args.Codec)
+	k.end(true)
+	c.answerErrorIn(k.to, k.fault(err), c.svc.d.Codec())
 }

@@ -46,6 +46,9 @@ type Options struct {
 	// Framing is how messages stand in a stream of bytes. Defaults to Header.
 	// WebSockets and HTTP have no use for it.
 	Framing Framing
+	// Notation is how messages are written. Defaults to JSON. MessagePack makes
+	// Framing default to Length, the only one that can carry it.
+	Notation Notation
 	// Order is which calls may run at the same time.
 	Order Order
 	// MaxCalls is how many calls run at a time with Barrier and Unordered; more
@@ -58,8 +61,13 @@ type Options struct {
 	// questions of a hub at the other end. With a hub there must be none.
 	Handlers []hubwire.ClientHandler
 	// Names gives the names under which a handler of the hub can be called; none
-	// hides it. Defaults to its own.
+	// hides it. One that is another handler's own is that one's. Defaults to its own.
 	Names func(name string) []string
+	// Flexible says which methods are called by name with some freedom, as with
+	// StreamJsonRpc's AllowFlexibleNamedArgumentMatching: arguments that they do not
+	// know are ignored, and those that are missing are zero, but for the required
+	// ones. Nil: none.
+	Flexible func(name string) (required []string, ok bool)
 
 	// MaxMessage is how many bytes a message may have. A larger one, up to twice
 	// that, is skipped and answered with an error; beyond, the connection ends.
@@ -89,13 +97,16 @@ type Options struct {
 	// NoCancelReply leaves a request unanswered that was cancelled.
 	NoCancelReply bool
 
-	// ErrorData gives the data member of errors that handlers return, where they
-	// have none of their own. Nil gives none.
+	// ErrorData gives the data member of errors that handlers return, but for those
+	// of type *Error and *hubwire.Error, which have their own. DataOf is that of
+	// StreamJsonRpc. Nil gives none.
 	ErrorData func(error) any
 	// User is who is behind the connection. Defaults to that of Context.
 	User *hubwire.User
 	// Context has the values that handlers see. Its end means nothing.
 	Context context.Context
+
+	lastID uint64 // the id before that of the first request
 }
 
 // LSP are the options of the Language Server Protocol.
@@ -109,9 +120,11 @@ func MCP() *Options {
 	}
 }
 
-// StreamJsonRpc are the options for StreamJsonRpc, the .NET library.
+// StreamJsonRpc are the options for StreamJsonRpc, the .NET library: what it does
+// with odd messages, methods that can be called without their Async, and the first
+// id that it would take.
 func StreamJsonRpc() *Options {
-	return &Options{Lenient: true, CloseOnBad: true}
+	return &Options{Lenient: true, CloseOnBad: true, Names: TrimAsync, lastID: 1}
 }
 
 func (o *Options) withDefaults(order Order) *Options {
@@ -147,6 +160,9 @@ func (o *Options) withDefaults(order Order) *Options {
 	if x.Version1 {
 		x.Style = Positional
 	}
+	if x.Notation != JSON && x.Framing == Header {
+		x.Framing = Length
+	}
 	if bad := x.check(); len(bad) > 0 {
 		panic("jsonrpc: options: " + strings.Join(bad, "; "))
 	}
@@ -164,6 +180,11 @@ func (o *Options) check() (bad []string) {
 	}
 	if o.Order > HubOrder {
 		bad = append(bad, fmt.Sprintf("Order is %d, which there is not", o.Order))
+	}
+	if o.Notation > NerdbankMessagePack {
+		bad = append(bad, fmt.Sprintf("Notation is %d, which there is not", o.Notation))
+	} else if o.Notation != JSON && (o.Framing == Newline || o.Framing == Sniff || o.Version1) {
+		bad = append(bad, "MessagePack needs the framing Length or a WebSocket, and JSON-RPC 2.0")
 	}
 	if o.Framing > Sniff {
 		bad = append(bad, fmt.Sprintf("Framing is %d, which there is not", o.Framing))

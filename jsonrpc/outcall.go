@@ -2,9 +2,9 @@ package jsonrpc
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"sync"
 
 	"github.com/hubwire/hubwire"
@@ -98,7 +98,7 @@ func (c *Conn) answered(p *parser) {
 		case answer:
 			o.settle(p.result, nil)
 		case failure:
-			o.settle(nil, parseError(p.result))
+			o.settle(nil, c.parseError(p.result))
 		case broken:
 			o.settle(nil, &Error{Code: CodeInvalidRequest, Message: "The answer has a result and an error."})
 		default:
@@ -118,7 +118,7 @@ func (c *Conn) answered(p *parser) {
 	case answer:
 		v.List = [][]byte{p.result}
 	case failure:
-		failed = parseError(p.result)
+		failed = c.parseError(p.result)
 	default:
 		failed = &Error{Code: CodeInvalidRequest, Message: "The answer has neither a result nor an error, or both."}
 	}
@@ -143,7 +143,30 @@ type outCall struct {
 
 	taken bool // Next has taken the answer
 	items *sequence
-	prods []*producer
+	prods []*producer // guarded by mu once the call is sent
+
+	// What references among the arguments have made.
+	tokens  []uint64      // of progresses
+	lent    []lent        // objects
+	reports []report      // guarded by mu
+	news    chan struct{} // has one when there are reports
+}
+
+// own makes a sequence one that ends with the call.
+func (o *outCall) own(p *producer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.prods = append(o.prods, p)
+}
+
+// give ends what was lent and made for the arguments.
+func (o *outCall) give(failed bool) {
+	if o.tokens != nil {
+		o.conn.progress.remove(o.tokens)
+	}
+	if o.lent != nil {
+		o.conn.settleLent(o.lent, failed)
+	}
 }
 
 // settle gives the call its answer. raw is not kept.
@@ -157,6 +180,7 @@ func (o *outCall) settle(raw []byte, err error) {
 	}
 	conn, prods := o.conn, o.prods
 	o.mu.Unlock()
+	o.give(err != nil)
 	if err != nil || !o.kind.Streams() {
 		for _, p := range prods {
 			p.abort() // sequences in arguments end with the answer
@@ -217,7 +241,13 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 	args := out.Args
 	var prods []*producer
 	if len(out.Uploads) > 0 {
-		args, prods = c.uploads(out)
+		var err error
+		if args, prods, err = c.uploads(out); err != nil {
+			if o != nil {
+				c.pending.take(id)
+			}
+			return nil, err
+		}
 		if o != nil {
 			o.mu.Lock()
 			o.prods = prods
@@ -229,7 +259,7 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 		headers = trace(ctx)
 	}
 	b := buffers.get()
-	rec, err := c.svc.d.appendCall((*b)[:0], id, out, args, c.svc.d.Codec(), headers)
+	rec, err := c.svc.d.appendCall((*b)[:0], id, out, args, c.codecOf(ctx, o, args), headers)
 	if err != nil {
 		err = fmt.Errorf("jsonrpc: %s: %w", out.Name, err)
 	} else {
@@ -240,6 +270,8 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 	if err != nil {
 		if o != nil {
 			c.pending.take(id)
+			o.give(true)
+			prods = o.prods // those inside of arguments too
 		}
 		for _, p := range prods {
 			p.abort()
@@ -247,7 +279,7 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 		return nil, err
 	}
 	for i, items := range out.Uploads {
-		go prods[i].feed(items) // ends with the items, the answer or the connection
+		go prods[i].upload(items) // ends with the items, the answer or the connection
 	}
 	if o == nil {
 		return noResults{}, nil
@@ -278,25 +310,14 @@ func (o *outCall) Next(ctx context.Context, into any) error {
 	if o.taken {
 		return io.EOF
 	}
-	select {
-	case <-o.came:
-	default:
-		o.conn.port.Release(ctx) // calls that call back need places too
-		select {
-		case <-o.came:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	o.taken = true
-	codec := o.conn.svc.d.Codec()
+	raw, err := o.result(ctx)
 	switch {
-	case o.err != nil:
-		return o.err
+	case err != nil:
+		return err
 	case o.kind == wire.Command:
 		return io.EOF
 	case o.kind.Streams():
-		s, err := o.conn.sequence(o.raw)
+		s, err := o.conn.sequence(raw)
 		if err != nil {
 			return err
 		}
@@ -305,10 +326,56 @@ func (o *outCall) Next(ctx context.Context, into any) error {
 	case into == nil:
 		return nil
 	}
-	if err := codec.Decode(o.raw, into); err != nil {
+	if err := o.conn.codecFor(into).Decode(raw, into); err != nil {
 		return &Error{Code: CodeUnserializable, Message: "jsonrpc: the result cannot be read: " + err.Error()}
 	}
 	return nil
+}
+
+// result waits for the answer.
+func (o *outCall) result(ctx context.Context) ([]byte, error) {
+	for came := false; !came; {
+		select {
+		case <-o.came:
+			came = true
+		default:
+			o.conn.port.Release(ctx) // calls that call back need places too
+			select {
+			case <-o.came:
+				came = true
+			case <-o.news: // nil where there are no progresses
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		if o.news != nil {
+			o.deliver()
+		}
+	}
+	o.taken = true
+	return o.raw, o.err
+}
+
+// codecOf is the codec for the arguments of a call; a nil o is a notification.
+func (c *Conn) codecOf(ctx context.Context, o *outCall, args []any) wire.Codec {
+	for _, a := range args {
+		if plain(a) {
+			continue
+		}
+		if o == nil {
+			return c.codec(binder{only: "a notification"})
+		}
+		return c.codec(binder{ctx: ctx, out: o})
+	}
+	return c.svc.d.Codec()
+}
+
+// codecFor is the codec for a result.
+func (c *Conn) codecFor(into any) wire.Codec {
+	if t := reflect.TypeOf(into); t == nil || t.Kind() != reflect.Pointer || holdingOf(t.Elem()) != holdsSome {
+		return c.svc.d.Codec()
+	}
+	return c.codec(binder{})
 }
 
 // Close implements wire.Results: it cancels what still runs.
@@ -323,11 +390,13 @@ func (o *outCall) Close() error {
 	}
 	o.left = true
 	settled, c, id, prods := o.settled, o.conn, o.id, o.prods
+	o.dropLocked()
 	o.mu.Unlock()
 	for _, p := range prods {
 		p.abort()
 	}
 	if !settled {
+		o.give(true)
 		c.cancel(id, o.kind)
 		return nil
 	}
@@ -344,7 +413,7 @@ func (c *Conn) cancel(id uint64, k wire.Kind) {
 	if !k.Streams() {
 		c.pending.take(id)
 	}
-	c.notify(c.opts.CancelMethod, c.opts.CancelKey, json.RawMessage(fmt.Sprint(id)))
+	c.notify(c.opts.CancelMethod, c.opts.CancelKey, id)
 }
 
 // notify sends a notification with one named argument.

@@ -19,6 +19,10 @@ const bodyStall = 30 * time.Second
 
 // post serves a message or a batch.
 func (m *mount) post(w http.ResponseWriter, r *http.Request) {
+	if m.svc.opts.Notation != JSON {
+		http.Error(w, "MessagePack is spoken over WebSockets alone here", http.StatusMethodNotAllowed)
+		return
+	}
 	if !isMessage(r.Header) {
 		w.Header().Set("Accept", "application/json")
 		m.refuse(w, http.StatusUnsupportedMediaType, "The Content-Type must be application/json")

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/hubwire/hubwire/internal/jsonwire"
+	"github.com/hubwire/hubwire/internal/msgpack"
 	"github.com/hubwire/hubwire/internal/wsconn"
 	"github.com/hubwire/hubwire/wire"
 )
@@ -14,6 +15,7 @@ type dialect struct {
 	name  string
 	style Style
 	v1    bool
+	pack  Notation
 }
 
 // The dialects. Events of a hub are encoded once for each that is in use.
@@ -21,23 +23,34 @@ var (
 	dialectPositional = &dialect{name: "jsonrpc"}
 	dialectNamed      = &dialect{name: "jsonrpc-named", style: Named}
 	dialectVersion1   = &dialect{name: "jsonrpc-1.0", v1: true}
+
+	dialectMessagePack      = &dialect{name: "jsonrpc-msgpack", pack: MessagePack}
+	dialectMessagePackNamed = &dialect{name: "jsonrpc-msgpack-named", pack: MessagePack, style: Named}
+	dialectNerdbank         = &dialect{name: "jsonrpc-nbmsgpack", pack: NerdbankMessagePack}
+	dialectNerdbankNamed    = &dialect{name: "jsonrpc-nbmsgpack-named", pack: NerdbankMessagePack, style: Named}
+
+	dialects = []*dialect{dialectPositional, dialectNamed, dialectVersion1, dialectMessagePack, dialectMessagePackNamed, dialectNerdbank, dialectNerdbankNamed}
 )
 
 func dialectOf(o *Options) *dialect {
-	switch {
-	case o.Version1:
-		return dialectVersion1
-	case o.Style == Named:
-		return dialectNamed
+	for _, d := range dialects {
+		if d.v1 == o.Version1 && d.pack == o.Notation && d.style == o.Style {
+			return d
+		}
 	}
-	return dialectPositional
+	panic("jsonrpc: options: Style is none")
 }
 
 // Name is the key of the backplane's blobs.
 func (d *dialect) Name() string { return d.name }
 
 // Codec encodes single values.
-func (d *dialect) Codec() wire.Codec { return jsonwire.Codec{} }
+func (d *dialect) Codec() wire.Codec {
+	if d.pack != JSON {
+		return msgpack.Codec{}
+	}
+	return jsonwire.Codec{}
+}
 
 // AppendEvent appends a notification, or a request with a string as its id.
 func (d *dialect) AppendEvent(dst []byte, name, callID string, args [][]byte) ([]byte, error) {
@@ -51,6 +64,9 @@ func (d *dialect) AppendEventHeaders(dst []byte, name, callID string, headers ma
 
 // AppendNamed appends the same with names of the arguments.
 func (d *dialect) AppendNamed(dst []byte, name, callID string, headers map[string]string, names []string, args [][]byte) ([]byte, error) {
+	if d.pack != JSON {
+		return d.namedPacked(dst, name, callID, headers, names, args), nil
+	}
 	dst = d.open(dst)
 	if callID != "" {
 		dst = append(dst, `"id":`...)
@@ -114,6 +130,13 @@ func appendTrace(dst []byte, headers map[string]string) []byte {
 
 // appendCall appends a request, or a notification where id is 0.
 func (d *dialect) appendCall(dst []byte, id uint64, c *wire.OutCall, args []any, codec wire.Codec, headers map[string]string) ([]byte, error) {
+	names := c.Names
+	if len(c.Places) > 0 || len(c.Uploads) > 0 {
+		names = nil
+	}
+	if d.pack != JSON {
+		return d.callPacked(dst, id, c, names, args, codec, headers)
+	}
 	dst = d.open(dst)
 	if id != 0 {
 		dst = append(dst, `"id":`...)
@@ -123,10 +146,6 @@ func (d *dialect) appendCall(dst []byte, id uint64, c *wire.OutCall, args []any,
 	dst = append(dst, `"method":`...)
 	dst = jsonwire.AppendString(dst, c.Name)
 	named := d.style == Named
-	names := c.Names
-	if len(c.Places) > 0 || len(c.Uploads) > 0 {
-		names = nil
-	}
 	var err error
 	switch {
 	case named && len(args) == 0:
@@ -175,6 +194,9 @@ func (d *dialect) appendCall(dst []byte, id uint64, c *wire.OutCall, args []any,
 
 // appendResult appends the answer to the request with that id.
 func (d *dialect) appendResult(dst, id []byte, v any, codec wire.Codec) ([]byte, error) {
+	if d.pack != JSON {
+		return d.resultPacked(dst, id, v, codec)
+	}
 	dst = d.open(dst)
 	dst = append(dst, `"id":`...)
 	dst = append(dst, id...)
@@ -196,6 +218,9 @@ const maxErrorData = 64 << 10
 // appendError appends an error as the answer to the request with that id. Data
 // that cannot be encoded, or is too large, is left out.
 func (d *dialect) appendError(dst, id []byte, e *Error, codec wire.Codec) []byte {
+	if d.pack != JSON {
+		return d.errorPacked(dst, id, e, codec)
+	}
 	dst = d.open(dst)
 	dst = append(dst, `"id":`...)
 	dst = append(dst, id...)
@@ -229,7 +254,7 @@ type format struct {
 // formats are all there are, so that equal ones are the same.
 var formats = func() map[format]*format {
 	m := map[format]*format{}
-	for _, d := range []*dialect{dialectPositional, dialectNamed, dialectVersion1} {
+	for _, d := range dialects {
 		for f := Header; f <= wsBinary; f++ {
 			x := format{d, f}
 			m[x] = &x

@@ -2,11 +2,11 @@ package jsonrpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
-	"strconv"
+	"runtime/debug"
 	"sync"
 
 	"github.com/hubwire/hubwire"
@@ -17,7 +17,8 @@ import (
 // Sequences are StreamJsonRpc's asynchronous enumerables: one end has a producer
 // with a token, the other asks for its values with $/enumerator/next.
 
-// Bounds of what a producer keeps for a peer that does not ask.
+// Bounds of what a stream of the hub, or an upload, keeps for a peer that does not
+// ask.
 const (
 	aheadItems = 256
 	aheadBytes = 64 << 10
@@ -30,6 +31,7 @@ type producers struct {
 	mu    sync.Mutex // guards the following
 	last  uint64
 	byID  map[uint64]*producer
+	asked map[string]*producer // by the id of the request that waits
 	ended bool
 }
 
@@ -38,28 +40,39 @@ type producer struct {
 	of     *producers
 	id     uint64
 	cancel func() // ends who makes the values
+	least  int    // how many an answer has, unless the end comes first
+	ahead  int    // how many are made ahead
+	limit  int    // how many bytes of them; 0: the values say
 
 	mu      sync.Mutex // guards the following
+	start   func()     // makes the values, from the first question on; nil once it runs
 	values  [][]byte
 	bytes   int
+	target  int // how many may wait now
 	over    bool
 	err     *Error
 	gone    bool          // nobody asks any more
-	asked   bool          // the peer waits
+	asks    bool          // the peer waits
 	asker   addressee     // for this
-	room    chan struct{} // closed when there is room, or nobody asks; nil where nobody waits
+	room    chan struct{} // closed when a value may be made, or nobody asks; nil where nobody waits
+	news    chan struct{} // closed when there is a value, or the end; likewise
 	aborted chan struct{} // closed with gone
 }
 
+// add makes a producer; nil where there are too many.
 func (s *producers) add(cancel func()) *producer {
-	p := &producer{of: s, cancel: cancel, aborted: make(chan struct{})}
+	p := &producer{of: s, cancel: cancel, least: 1, ahead: aheadItems, target: aheadItems, limit: aheadBytes, aborted: make(chan struct{})}
 	s.mu.Lock()
+	if len(s.byID) >= s.conn.opts.MaxPending {
+		s.mu.Unlock()
+		return nil
+	}
 	s.last++
 	p.id = s.last
 	ended := s.ended
 	if !ended {
 		if s.byID == nil {
-			s.byID = map[uint64]*producer{}
+			s.byID, s.asked = map[uint64]*producer{}, map[string]*producer{}
 		}
 		s.byID[p.id] = p
 	}
@@ -71,7 +84,7 @@ func (s *producers) add(cancel func()) *producer {
 }
 
 func (s *producers) get(token []byte) *producer {
-	id, ok := jsonwire.Uint64(token)
+	id, ok := s.conn.svc.d.uint(token)
 	if !ok {
 		return nil
 	}
@@ -80,10 +93,12 @@ func (s *producers) get(token []byte) *producer {
 	return s.byID[id]
 }
 
-func (s *producers) remove(p *producer) {
+// remove forgets a producer, and the question that waits for it.
+func (s *producers) remove(p *producer, asker []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byID, p.id)
+	delete(s.asked, string(asker))
 }
 
 // end ends all, with the connection.
@@ -91,7 +106,7 @@ func (s *producers) end() {
 	s.mu.Lock()
 	s.ended = true
 	all := s.byID
-	s.byID = nil
+	s.byID, s.asked = nil, nil
 	s.mu.Unlock()
 	for _, p := range all {
 		p.abort()
@@ -105,44 +120,86 @@ func (s *producers) abort(token []byte) {
 	}
 }
 
+// cancel is the peer's cancel of a question: it ends the sequence.
+func (s *producers) cancel(id []byte) {
+	s.mu.Lock()
+	p := s.asked[string(id)]
+	s.mu.Unlock()
+	if p != nil {
+		p.abort()
+	}
+}
+
+const nextMethod = "$/enumerator/next"
+
 // next is the peer's $/enumerator/next.
 func (s *producers) next(to addressee, token []byte) {
+	c := s.conn
+	if token == nil {
+		c.answerError(to, &Error{Code: CodeInvalidParams, Message: unableText(nextMethod, 0, missingText)})
+		return
+	}
+	if !c.svc.d.isNumber(token) {
+		c.answerError(to, &Error{Code: CodeInvalidParams, Message: unableText(nextMethod, 1, decodeText("token", 0, "long")+"it is no number")})
+		return
+	}
 	p := s.get(token)
 	if p == nil {
-		s.conn.answerError(to, &Error{Code: CodeGone, Message: "This remote object no longer exists."})
+		c.answerError(to, &Error{Code: CodeGone, Message: "This remote object no longer exists."})
 		return
 	}
 	p.mu.Lock()
-	if p.asked {
+	switch {
+	case p.gone:
 		p.mu.Unlock()
-		s.conn.answerError(to, &Error{Code: CodeInvalidRequest, Message: "Invalid request: the sequence is asked for its next values already."})
+		c.answerError(to, &Error{Code: CodeGone, Message: "This remote object no longer exists."})
+		return
+	case p.asks:
+		p.mu.Unlock()
+		c.answerError(to, &Error{Code: CodeInvalidRequest, Message: "Invalid request: the sequence is asked for its next values already."})
 		return
 	}
-	p.asked, p.asker = true, to
+	p.asks, p.asker = true, to
+	s.mu.Lock()
+	if s.asked != nil {
+		s.asked[string(to.id)] = p
+	}
+	s.mu.Unlock()
+	start := p.start
+	p.start = nil
 	p.giveLocked()
+	p.wakeLocked()
 	p.mu.Unlock()
+	if start != nil {
+		go start() // ends with the sequence
+	}
 }
 
-// token is the sequence as it stands in a message.
-func (p *producer) token() []byte {
-	return append(strconv.AppendUint([]byte(`{"token":`), p.id, 10), '}')
+// wakeLocked lets the next value be made, where it may.
+func (p *producer) wakeLocked() {
+	if p.room != nil && (p.gone || p.wantsLocked()) {
+		close(p.room)
+		p.room = nil
+	}
 }
 
-// put adds a value, when there is room.
+// wantsLocked reports whether another value is wanted.
+func (p *producer) wantsLocked() bool {
+	return p.asks || len(p.values) < p.target && (p.limit == 0 || p.bytes < p.limit)
+}
+
+// put adds a value, and waits until another one is wanted.
 func (p *producer) put(ctx context.Context, raw []byte) error {
-	for {
-		p.mu.Lock()
-		switch {
-		case p.gone:
-			p.mu.Unlock()
-			return hubwire.ErrClosed
-		case len(p.values) < aheadItems && p.bytes < aheadBytes:
-			p.values = append(p.values, raw)
-			p.bytes += len(raw)
-			p.giveLocked()
-			p.mu.Unlock()
-			return nil
-		}
+	p.mu.Lock()
+	if p.gone {
+		p.mu.Unlock()
+		return hubwire.ErrClosed
+	}
+	p.values = append(p.values, raw)
+	p.bytes += len(raw)
+	p.newsLocked()
+	p.giveLocked()
+	for !p.gone && !p.wantsLocked() {
 		if p.room == nil {
 			p.room = make(chan struct{})
 		}
@@ -153,50 +210,57 @@ func (p *producer) put(ctx context.Context, raw []byte) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		p.mu.Lock()
 	}
+	defer p.mu.Unlock()
+	if p.gone {
+		return hubwire.ErrClosed
+	}
+	return nil
 }
 
 // finish says that no more values come.
 func (p *producer) finish(err *Error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.over, p.err = true, err
+	p.newsLocked()
 	p.giveLocked()
-	p.mu.Unlock()
 }
 
-// giveLocked answers who asks, if there is something to give.
+func (p *producer) newsLocked() {
+	if p.news != nil {
+		close(p.news)
+		p.news = nil
+	}
+}
+
+// giveLocked answers who asks, if there is enough to give.
 func (p *producer) giveLocked() {
-	if !p.asked || len(p.values) == 0 && !p.over {
+	if !p.asks || len(p.values) < p.least && !p.over {
 		return
 	}
 	c := p.of.conn
-	p.asked = false
+	to := p.asker
+	p.asks = false
+	p.of.mu.Lock()
+	delete(p.of.asked, string(to.id))
+	p.of.mu.Unlock()
 	if len(p.values) == 0 && p.err != nil {
 		p.goneLocked()
-		c.answerError(p.asker, p.err)
+		c.answerError(to, p.err)
 		return
 	}
-	b := make([]byte, 0, 32+p.bytes+len(p.values))
-	b = append(b, `{"values":[`...)
-	for i, v := range p.values {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, v...)
-	}
 	finished := p.over && p.err == nil
-	b = append(b, `],"finished":`...)
-	b = strconv.AppendBool(b, finished)
-	b = append(b, '}')
+	raw := c.svc.d.batch(p.values, p.bytes, finished)
 	clear(p.values)
 	p.values, p.bytes = p.values[:0], 0
 	if finished {
 		p.goneLocked()
-	} else if p.room != nil {
-		close(p.room)
-		p.room = nil
+	} else {
+		p.wakeLocked()
 	}
-	c.answerValue(p.asker, json.RawMessage(b))
+	c.answerValue(to, c.svc.d.verbatim(raw))
 }
 
 func (p *producer) goneLocked() {
@@ -204,13 +268,11 @@ func (p *producer) goneLocked() {
 		return
 	}
 	p.gone = true
-	p.values, p.bytes = nil, 0
+	p.values, p.bytes, p.start = nil, 0, nil
 	close(p.aborted)
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
-	}
-	p.of.remove(p)
+	p.wakeLocked()
+	p.newsLocked()
+	p.of.remove(p, p.asker.id)
 }
 
 // abort ends the sequence early.
@@ -220,11 +282,11 @@ func (p *producer) abort() {
 		p.mu.Unlock()
 		return
 	}
-	asked, to := p.asked, p.asker
-	p.asked = false
+	asks, to := p.asks, p.asker
+	p.asks = false
 	p.goneLocked()
 	p.mu.Unlock()
-	if asked && p.of.conn.port != nil {
+	if asks && p.of.conn.port != nil {
 		p.of.conn.answerError(to, errCancelled)
 	}
 	if p.cancel != nil {
@@ -232,35 +294,62 @@ func (p *producer) abort() {
 	}
 }
 
-// feed makes values of an upload.
-func (p *producer) feed(items iter.Seq2[any, error]) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+// feed makes the values of an upload or a Sequence. ctx ends with the sequence.
+func (p *producer) feed(ctx context.Context, codec wire.Codec, items iter.Seq2[any, error]) {
+	c := p.of.conn
+	done := false
 	defer func() {
-		if v := recover(); v != nil {
-			p.finish(&Error{Code: CodeInternal, Message: "The stream failed."})
+		if done {
+			return
 		}
+		v := recover() // nil: runtime.Goexit
+		c.svc.hubOpts.Logger.Error("jsonrpc: a sequence panics", "hub", c.svc.hubOpts.Name, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+		p.finish(&Error{Code: CodeInternal, Message: "The sequence failed."})
 	}()
-	codec := p.of.conn.svc.d.Codec()
 	for v, err := range items {
 		if err != nil {
-			p.finish(failed(err, true))
+			if !p.isGone() {
+				p.finish(c.failure(err))
+			}
+			done = true
 			return
 		}
 		raw, err := codec.Append(nil, v)
 		if err != nil {
 			p.finish(&Error{Code: CodeUnserializable, Message: err.Error()})
+			done = true
 			return
 		}
 		if p.put(ctx, raw) != nil {
+			done = true
 			return
 		}
 	}
+	done = true
 	p.finish(nil)
 }
 
+// failure is what the peer is told of an error among the values that it asks for.
+func (c *Conn) failure(err error) *Error {
+	return errorOf(&wire.Fault{Kind: wire.Failed, Err: err}, true, c.opts.ErrorData)
+}
+
+func (p *producer) isGone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
+// upload runs the items of an upload. It ends with them, with the answer to the
+// call, or with the connection.
+func (p *producer) upload(items iter.Seq2[any, error]) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	p.feed(ctx, p.of.conn.codec(binder{}), items)
+}
+
 // uploads puts the tokens of a call's uploads among its arguments.
-func (c *Conn) uploads(out *wire.OutCall) (args []any, prods []*producer) {
+func (c *Conn) uploads(out *wire.OutCall) (args []any, prods []*producer, err error) {
 	rest := out.Args
 	n := len(out.Args) + len(out.Uploads)
 	for i := range n {
@@ -268,14 +357,20 @@ func (c *Conn) uploads(out *wire.OutCall) (args []any, prods []*producer) {
 		here := u < len(out.Uploads) && (u < len(out.Places) && out.Places[u] == i || len(rest) == 0)
 		if here {
 			p := c.seqs.add(nil)
+			if p == nil {
+				for _, p := range prods {
+					p.abort()
+				}
+				return nil, nil, errSequences
+			}
 			prods = append(prods, p)
-			args = append(args, json.RawMessage(p.token()))
+			args = append(args, c.svc.d.verbatim(c.svc.d.sequence(p.id, false, nil)))
 			continue
 		}
 		args = append(args, rest[0])
 		rest = rest[1:]
 	}
-	return args, prods
+	return args, prods, nil
 }
 
 // A sequence is one of the peer's, as it is read here. It is read by one goroutine
@@ -302,6 +397,9 @@ func (c *Conn) sequence(raw []byte) (*sequence, error) {
 
 // read takes the values and the token out of an object.
 func (s *sequence) read(raw []byte) (found, other, finished bool, err error) {
+	if s.conn.svc.d.pack != 0 {
+		return s.readPacked(raw)
+	}
 	x := jsonwire.Scanner{MaxDepth: maxDepth + 2}
 	x.Reset(raw)
 	x.Object()
@@ -344,7 +442,7 @@ func (s *sequence) next(ctx context.Context, into any) error {
 			v := s.values[0]
 			s.values[0] = nil
 			s.values = s.values[1:]
-			if err := s.conn.svc.d.Codec().Decode(v, into); err != nil {
+			if err := s.conn.codec(binder{}).Decode(v, into); err != nil {
 				s.close()
 				return &Error{Code: CodeUnserializable, Message: "jsonrpc: an item cannot be read: " + err.Error()}
 			}
@@ -364,14 +462,14 @@ func (s *sequence) next(ctx context.Context, into any) error {
 
 // more asks for more values.
 func (s *sequence) more(ctx context.Context) error {
-	var raw json.RawMessage
+	var raw []byte
 	r, err := s.conn.StartCall(ctx, &wire.OutCall{
-		Name: "$/enumerator/next", Kind: wire.Method,
-		Args: []any{json.RawMessage(s.token)}, Names: []string{"token"},
+		Name: nextMethod, Kind: wire.Method,
+		Args: []any{s.conn.svc.d.verbatim(s.token)}, Names: tokenNames,
 	})
 	if err == nil {
 		defer r.Close()
-		err = r.Next(ctx, &raw)
+		raw, err = r.(*outCall).result(ctx)
 	}
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -405,8 +503,11 @@ func (s *sequence) close() {
 		return
 	}
 	s.over = true
-	s.conn.notify("$/enumerator/abort", "token", json.RawMessage(s.token))
+	// In line with the answer to the call whose argument it may be, and ahead of it.
+	_ = s.conn.tell(nil, "$/enumerator/abort", tokenNames, false, s.conn.svc.d.verbatim(s.token))
 }
+
+var tokenNames = []string{"token"}
 
 // A source is a sequence among the arguments of a call, as the hub reads it.
 type source struct {
@@ -444,7 +545,7 @@ func (k *inCall) takeUploads() {
 	take := func(raw []byte) {
 		s, err := k.conn.sequence(raw)
 		switch {
-		case string(raw) == "null":
+		case k.conn.svc.d.isNull(raw):
 			s = &sequence{conn: k.conn}
 		case err != nil:
 			k.Args.Err = &Error{Code: CodeInvalidParams, Message: "An argument is no sequence."}

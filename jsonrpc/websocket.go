@@ -64,7 +64,12 @@ type socket struct {
 	expires int64        // when the user's credentials end, Unix milliseconds; 0: never
 }
 
-func (s *socket) framing() Framing { return wsText }
+func (s *socket) framing() Framing {
+	if s.mount.svc.opts.Notation != JSON {
+		return wsBinary
+	}
+	return wsText
+}
 
 func (s *socket) name() (string, string) { return "WebSockets", s.remote }
 
