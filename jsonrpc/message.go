@@ -128,6 +128,10 @@ func (c *Conn) called(p *parser, size int, batch *inBatch) {
 	if m == nil || note && m.streams {
 		if !note {
 			batch.expect()
+			if string(p.method) == discoverMethod && c.opts.Discover != nil {
+				c.answerValue(addressee{p.id, batch}, c.svc.describe())
+				return
+			}
 			c.answerError(addressee{p.id, batch}, bad)
 		}
 		return

@@ -97,6 +97,10 @@ type Options struct {
 	// NoCancelReply leaves a request unanswered that was cancelled.
 	NoCancelReply bool
 
+	// Discover lets the peer ask what there is, with rpc.discover; see Info. Defaults
+	// to nil: it cannot.
+	Discover *Info
+
 	// ErrorData gives the data member of errors that handlers return, but for those
 	// of type *Error and *hubwire.Error, which have their own. DataOf is that of
 	// StreamJsonRpc. Nil gives none.

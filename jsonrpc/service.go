@@ -47,6 +47,8 @@ type service struct {
 	d        *dialect
 	methods  map[string]*method
 	detailed bool
+
+	described description
 }
 
 // newService makes one. A nil hub is one of the options' handlers. order is the
