@@ -44,6 +44,7 @@ type Conn struct {
 	gate     gate
 	inFlight inFlight
 	under    tally // calls of the peer that have not ended
+	feeds    tally // goroutines that make the values of sequences
 	out      outbox
 	pending  pending
 	seqs     producers
@@ -244,6 +245,8 @@ const (
 	// may go on without one of them coming to its end; settleMax bounds all of it.
 	settleTime = time.Second
 	settleMax  = 30 * time.Second
+	// feedTime is how long the sequences that we make are awaited.
+	feedTime = 5 * time.Second
 )
 
 // finish is called by the reader of a stream, once, last. err is how reading
@@ -278,6 +281,12 @@ func (c *Conn) finish(err error) {
 	c.t.close()
 	close(c.closed)
 	c.port.End(cause)
+	c.ended()
+}
+
+// ended is the very last.
+func (c *Conn) ended() {
+	c.feeds.settle(feedTime, feedTime)
 	close(c.done)
 }
 
@@ -303,8 +312,8 @@ func (c *Conn) drop() {
 	close(c.done)
 }
 
-// Done is closed when the connection has ended and all calls of its peer with it,
-// or when those have ignored the end of their contexts for 5 s.
+// Done is closed when the connection has ended, and all calls of its peer and all
+// sequences of ours with it, or when those have ignored their end for 5 s.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err says how the connection ended: nil if in good order. It is nil before.

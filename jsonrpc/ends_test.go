@@ -396,10 +396,11 @@ func TestFeedEnds(t *testing.T) {
 				cancel()
 			} else {
 				_ = c.Close()
+				<-c.Done()
 				select {
 				case <-fed:
 				default:
-					t.Error("Close has not ended the sequence")
+					t.Error("the sequence has outlasted its connection")
 				}
 			}
 			if err := <-called; err == nil {

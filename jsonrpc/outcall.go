@@ -279,6 +279,7 @@ func (c *Conn) StartCall(ctx context.Context, out *wire.OutCall) (wire.Results, 
 		return nil, err
 	}
 	for i, items := range out.Uploads {
+		c.feeds.begin()
 		go prods[i].upload(items) // ends with the items, the answer or the connection
 	}
 	if o == nil {

@@ -56,7 +56,7 @@ func (m *mount) post(w http.ResponseWriter, r *http.Request) {
 	c.halt(false)
 	c.port.End(nil)
 	close(c.closed)
-	close(c.done)
+	c.ended()
 	if ended {
 		select {
 		case <-t.came: // when the contexts of its calls had ended

@@ -297,6 +297,8 @@ func (p *producer) abort() {
 // feed makes the values of an upload or a Sequence. ctx ends with the sequence.
 func (p *producer) feed(ctx context.Context, codec wire.Codec, items iter.Seq2[any, error]) {
 	c := p.of.conn
+	c.feeds.begin()
+	defer c.feeds.end()
 	done := false
 	defer func() {
 		if done {
@@ -345,6 +347,7 @@ func (p *producer) isGone() bool {
 func (p *producer) upload(items iter.Seq2[any, error]) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer p.of.conn.feeds.end()
 	p.feed(ctx, p.of.conn.codec(binder{}), items)
 }
 

@@ -107,7 +107,7 @@ func (s *socket) serve() {
 	}
 	<-s.ended
 	s.mount.conns.Add(-1)
-	close(c.done)
+	c.ended()
 }
 
 // safely runs the reader. A panic, which would be a fault of this package, ends
