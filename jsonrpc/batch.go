@@ -186,6 +186,10 @@ func (b *Batch) Send(ctx context.Context) error {
 	if err := c.wait(ctx); err != nil {
 		return err
 	}
+	var headers map[string]string
+	if trace := c.svc.hubOpts.TraceOut; trace != nil {
+		headers = trace(ctx)
+	}
 	rec := []byte{'['}
 	var waits []*outCall
 	for i, k := range b.calls {
@@ -202,7 +206,7 @@ func (b *Batch) Send(ctx context.Context) error {
 			}
 			id = o.id
 		}
-		next, err := c.svc.d.appendCall(rec, id, k.out, k.out.Args, c.codec(binder{only: "a batch"}), nil)
+		next, err := c.svc.d.appendCall(rec, id, k.out, k.out.Args, c.codec(binder{only: "a batch"}), headers)
 		if o != nil {
 			waits = append(waits, o)
 		}

@@ -1,6 +1,7 @@
-// Package jsonrpc is JSON-RPC 2.0: a symmetric peer over a stream of bytes (a pipe,
-// a socket) and hubs over it. It is in work: what is here works, and its API may
-// change.
+// Package jsonrpc is JSON-RPC 2.0: a symmetric peer, and hubs over it. It speaks over
+// streams of bytes ([NewConn], [Serve], [Dial], [Pipe], package stdio), WebSockets
+// and POST ([Mount], [DialWebSocket]), and whatever else has messages
+// ([NewMessageConn]).
 //
 // A [Conn] answers what its peer calls, with the handlers of a hub, and calls the
 // peer: it is a hubwire.Caller, so the same typed names serve both ends. It is at
