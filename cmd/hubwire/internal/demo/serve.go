@@ -12,16 +12,18 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/hubwire/hubwire/jsonrpc"
 	"github.com/hubwire/hubwire/signalr"
 	"github.com/hubwire/hubwire/web"
 )
 
-// Handler serves the page at / and the hub at /hub, to this machine alone: the
+// Handler serves the page at / and the hub at /hub, over JSON-RPC at /jsonrpc, to this machine alone: the
 // Host must be a loopback name with this port, and a page of another origin
 // gets nothing. Serve it on a loopback address.
 func (d *Demo) Handler(port int) http.Handler {
 	mux := http.NewServeMux()
 	signalr.Mount(mux, "/hub", d.hub, nil)
+	jsonrpc.Mount(mux, "/jsonrpc", d.hub, nil)
 	mux.Handle("/", files())
 	return guard(port, mux)
 }
