@@ -105,7 +105,9 @@ func (s *site) want(ws *websocket.Conn, body string) {
 // wantClosed checks how the server has closed.
 func (s *site) wantClosed(ws *websocket.Conn, code websocket.StatusCode, reason string) {
 	s.t.Helper()
-	_, got, err := ws.Read(s.t.Context())
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Hour) // of the bubble
+	defer cancel()
+	_, got, err := ws.Read(ctx)
 	if c, ok := errors.AsType[websocket.CloseError](err); !ok || c.Code != code || c.Reason != reason {
 		s.t.Errorf("%.300s, %v; want %d %s", got, err, code, reason)
 	}
@@ -227,6 +229,7 @@ func TestWebSocketEnds(t *testing.T) {
 		noted("waited, disconnect <nil>")
 		// The hub ends it.
 		ws, _ = s.dial()
+		synctest.Wait() // the hub takes it behind the answer
 		for c := range hub.Connections() {
 			c.Abort()
 		}
@@ -326,6 +329,7 @@ func TestDialWebSocket(t *testing.T) {
 		if c, err = dial("http://site.test/jsonrpc"); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the hub takes it behind the answer
 		if err := hub.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -31,6 +31,7 @@ const (
 	slow   hubwire.Method[hubwire.None, string] = "Slow"
 	relay  hubwire.Method[string, string]       = "Relay"
 	exit   hubwire.Command[int]                 = "Exit"
+	begins hubwire.Event[string]                = "Begins"
 	answer hubwire.ClientMethod[string, string] = "Answer"
 	prints hubwire.Method[string, int]          = "Prints"
 	pid    hubwire.Method[hubwire.None, int]    = "Pid"
@@ -46,7 +47,7 @@ func newHub() *hubwire.Hub {
 	hub.Handle(
 		add.With(func(_ context.Context, _ *hubwire.Conn, a addArgs) (int, error) { return a.A + a.B, nil }),
 		slow.With(func(ctx context.Context, c *hubwire.Conn, _ hubwire.None) (string, error) {
-			if _, err := answer.Call(ctx, c, "begun"); err != nil {
+			if err := begins.Send(ctx, c, "now"); err != nil {
 				return "", err
 			}
 			time.Sleep(10 * time.Millisecond) // while the input ends

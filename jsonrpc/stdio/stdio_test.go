@@ -41,12 +41,8 @@ func start(t *testing.T, mode string, opts *ProcessOptions) (*Process, *bytes.Bu
 func TestProcess(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	p, stderr := start(t, "serve", &ProcessOptions{Grace: time.Minute, Conn: &jsonrpc.Options{Handlers: []hubwire.ClientHandler{
-		answer.With(func(_ context.Context, q string) (string, error) {
-			if q == "begun" {
-				begun <- struct{}{}
-			}
-			return q + "!", nil
-		}),
+		answer.With(func(_ context.Context, q string) (string, error) { return q + "!", nil }),
+		begins.With(func(context.Context, string) error { begun <- struct{}{}; return nil }),
 	}}})
 	if n, err := add.Call(t.Context(), p, addArgs{A: 1, B: 2}); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
