@@ -115,6 +115,8 @@ type opening struct {
 	req  *hubwire.Request
 	late *time.Timer // of the handshake
 
+	wanted *ending // how to end once Connect has returned; guarded by conn.mu
+
 	stateful bool // stateful reconnect was granted
 }
 

@@ -98,7 +98,7 @@ func freeAnswer(b *[]byte) {
 // Item sends an item of a stream.
 func (k *call) Item(ctx context.Context, v any) error {
 	c := k.conn
-	if c.quiet.Load() {
+	if c.marks.has(isQuiet) {
 		return hubwire.ErrClosed
 	}
 	b := answers.Get().(*[]byte)
@@ -119,7 +119,7 @@ func (k *call) Done(v any, err error) {
 	if !k.Stream {
 		defer c.quieter()
 	}
-	if c.quiet.Load() {
+	if c.marks.has(isQuiet) {
 		return
 	}
 	b := answers.Get().(*[]byte)

@@ -410,7 +410,7 @@ func TestFraming(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	if signalr.ConnSize > 300 {
+	if signalr.ConnSize > 208 {
 		t.Errorf("a connection takes %d bytes", signalr.ConnSize)
 	}
 }

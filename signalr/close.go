@@ -62,13 +62,13 @@ func (c *conn) begin(e *ending, aside bool) bool {
 	case closing:
 		return false
 	case joining:
-		if c.wanted == nil {
-			c.wanted = e
+		if o := c.opening; o.wanted == nil {
+			o.wanted = e
 		}
 		return false
 	}
 	c.phase = closing
-	c.quiet.Store(true)
+	c.marks.set(isQuiet)
 	if c.stateful != nil {
 		c.stateful.endLocked(c)
 	}
@@ -147,7 +147,7 @@ func (c *conn) name() string {
 
 // close ends the connection for the hub.
 func (c *conn) close(reason error, reconnect bool) {
-	if c.lost.Load() {
+	if c.marks.has(isLost) {
 		c.endAside(&ending{silent: true, drain: true})
 		return
 	}
@@ -190,10 +190,10 @@ func (c *conn) finish(e *ending, aside bool) {
 		return
 	}
 	c.final()
-	silent := e.silent || c.lost.Load()
+	silent := e.silent || c.marks.has(isLost)
 	if silent {
 		c.t.abort()
-	} else if !c.said.Load() {
+	} else if !c.marks.has(isSaid) {
 		c.port.Control(c.closeMessage(e))
 	}
 	if e.shutdown && !silent {
@@ -217,7 +217,7 @@ func (c *conn) finish(e *ending, aside bool) {
 // sayClose lets the transport go, if nobody has.
 func (c *conn) sayClose() {
 	c.forget()
-	said := c.said.Swap(true)
+	said := c.marks.set(isSaid)
 	c.t.leave()
 	if !said {
 		c.port.Control(c.t.bye())
@@ -229,7 +229,7 @@ const goodbyeTime = 500 * time.Millisecond
 
 // awaitServed waits until the transport has ended, for a moment.
 func (c *conn) awaitServed() {
-	c.await(goodbyeTime, c.served.Load)
+	c.await(goodbyeTime, func() bool { return c.marks.has(isServed) })
 }
 
 // closeMessage is the hub's last message, framed.
@@ -253,7 +253,7 @@ func (c *conn) lastWords(e *ending) {
 		b = append(c.greeting(), c.closeMessage(e)...) // the hub has no room
 	}
 	b = append(b, c.t.bye()...)
-	c.said.Store(true)
+	c.marks.set(isSaid)
 	// A client that does not read shall not hold the goroutine up.
 	stuck := time.AfterFunc(lastWait, c.t.abort)
 	c.t.leave()
@@ -275,7 +275,7 @@ func (c *conn) forget() {
 // over is the end of the connection: the transport has ended, with err if
 // nobody had announced it.
 func (c *conn) over(err error) {
-	c.served.Store(true)
+	c.marks.set(isServed)
 	c.wakes()
 	m := c.mount
 	if c.in != nil && c.isOpen() {

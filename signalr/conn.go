@@ -47,26 +47,39 @@ type conn struct {
 	part   []byte // the beginning of a message that is not whole
 	parser *parser
 
-	mu     sync.Mutex // guards the following, and writes before there is a Port
-	wanted *ending    // what waits for the reader, while joining
-	phase  phase
+	mu    sync.Mutex // guards the following, and writes before there is a Port
+	phase phase
 
-	quiet   atomic.Bool                   // nothing of calls is sent any more
-	lost    atomic.Bool                   // the transport has failed
-	said    atomic.Bool                   // the transport's last word is on its way
-	waits   atomic.Bool                   // the reader waits for room: the client's clock stands still
-	armed   atomic.Bool                   // the client has pinged
-	served  atomic.Bool                   // the transport has ended
+	marks   marks
 	running atomic.Int32                  // ordinary calls that have not been answered
-	seen    atomic.Int64                  // when the client was heard
+	seen    atomic.Int32                  // when the client was heard, in ticks
+	pinged  int32                         // when we pinged; the ticker's alone
 	expires atomic.Int64                  // when the user's credentials end, Unix milliseconds; 0: never
-	pinged  int64                         // when we pinged; the ticker's alone
 	wake    atomic.Pointer[chan struct{}] // closed when running is 0 or served is set; nil where nobody waits
 	last    sync.WaitGroup                // the goroutine that ends the connection
 
 	up      sync.Mutex // guards the following, and what it points to
 	uploads *uploads   // nil: there was none
 }
+
+// marks are what anybody may know of a connection at any time.
+type marks struct{ bits atomic.Uint32 }
+
+const (
+	isQuiet   uint32 = 1 << iota // nothing of calls is sent any more
+	isLost                       // the transport has failed
+	isSaid                       // the transport's last word is on its way
+	isWaiting                    // the reader waits for room: the client's clock stands still
+	isArmed                      // the client has pinged
+	isServed                     // the transport has ended
+)
+
+func (m *marks) has(bit uint32) bool { return m.bits.Load()&bit != 0 }
+
+// set reports whether the mark was there before.
+func (m *marks) set(bit uint32) bool { return m.bits.Or(bit)&bit != 0 }
+
+func (m *marks) clear(bit uint32) { m.bits.And(^bit) }
 
 type phase uint8
 
@@ -82,12 +95,12 @@ func (c *conn) framed() *framed { return c.t.framings().of(c.hub) }
 
 // data takes what the client sends: a stream of bytes, however it is cut.
 func (c *conn) data(p []byte) {
-	if len(p) == 0 || c.quiet.Load() {
+	if len(p) == 0 || c.marks.has(isQuiet) {
 		return
 	}
 	if c.part == nil {
 		rest := c.consume(p)
-		if len(rest) > 0 && !c.quiet.Load() {
+		if len(rest) > 0 && !c.marks.has(isQuiet) {
 			c.part = bytes.Clone(rest)
 		}
 		return
@@ -100,7 +113,7 @@ func (c *conn) more(p []byte) {
 	c.part = appendBounded(c.part, p, c.mount.opts.MaxMessage)
 	rest := c.consume(c.part)
 	switch {
-	case len(rest) == 0 || c.quiet.Load():
+	case len(rest) == 0 || c.marks.has(isQuiet):
 		c.part = nil
 	case len(rest) < len(c.part):
 		c.part = bytes.Clone(rest)
@@ -144,10 +157,10 @@ func (c *conn) room(port *hubwire.Port) (mine bool) {
 		return false
 	}
 	if port.Full() {
-		c.waits.Store(true)
+		c.marks.set(isWaiting)
 		port.Wait()
 		c.heard()
-		c.waits.Store(false)
+		c.marks.clear(isWaiting)
 	}
 	return true
 }
@@ -250,8 +263,7 @@ func (c *conn) join() bool {
 	port, err := m.hub.Open(o.ctx, c.link(), o.id, o.user, o.req)
 	c.mu.Lock()
 	c.port, c.opening, c.phase = port, nil, open
-	e := c.wanted
-	c.wanted = nil
+	e := o.wanted
 	c.mu.Unlock()
 	m.handshakes.Add(-1)
 	if err != nil {
@@ -268,7 +280,7 @@ func (c *conn) join() bool {
 	if s, ok := c.link().(*socket); ok && s.Unacked() == 0 { // for a reader that is not replaced otherwise
 		port.Turns()
 	}
-	c.pinged = m.ticks.Now()
+	c.pinged = int32(m.ticks.Now())
 	c.heard()
 	m.ticks.Add(c)
 	c.mu.Lock()
@@ -318,19 +330,21 @@ func (c *conn) message(body []byte, size int) bool {
 	case cancelInvocation:
 		c.port.Cancel(string(p.id))
 	case ping:
-		c.armed.Store(true)
+		if !c.marks.has(isArmed) {
+			c.marks.set(isArmed)
+		}
 	case closeMessage:
 		c.closedByClient(p)
 		return false
 	}
 	// Acks and Sequences were taken, and have no meaning without stateful
 	// reconnect; other types are skipped (F1).
-	return !c.quiet.Load()
+	return !c.marks.has(isQuiet)
 }
 
 // heard notes that the client has sent a message.
 func (c *conn) heard() {
-	if now := c.mount.ticks.Now(); c.seen.Load() != now {
+	if now := int32(c.mount.ticks.Now()); c.seen.Load() != now {
 		c.seen.Store(now)
 	}
 }
@@ -378,7 +392,8 @@ var errNoResult = &hubwire.Error{Code: hubwire.CodeUnknown, Message: "Exception 
 // Tick pings, and ends a connection whose client has fallen silent (section
 // 7.3). Stamps are whole seconds: one that differs by more than n from now is
 // at least n seconds old.
-func (c *conn) Tick(now int64) {
+func (c *conn) Tick(ticks int64) {
+	now := int32(ticks)
 	o := &c.mount.opts
 	if at := c.expires.Load(); at != 0 && time.Now().UnixMilli() >= at {
 		c.endAside(&ending{reconnect: true})
@@ -387,13 +402,13 @@ func (c *conn) Tick(now int64) {
 	if c.stateful != nil && !c.stateful.tick(c) {
 		return
 	}
-	if now-c.pinged > seconds(o.KeepAlive) {
+	if int64(now-c.pinged) > seconds(o.KeepAlive) {
 		c.pinged = now
-		if ping := c.framed().ping; ping != nil && !c.quiet.Load() {
+		if ping := c.framed().ping; ping != nil && !c.marks.has(isQuiet) {
 			c.port.Control(ping)
 		}
 	}
-	if c.armed.Load() && (!c.waits.Load() || c.stateful.stuck(c)) && now-c.seen.Load() > seconds(o.ClientTimeout) {
+	if c.marks.has(isArmed) && (!c.marks.has(isWaiting) || c.stateful.stuck(c)) && int64(now-c.seen.Load()) > seconds(o.ClientTimeout) {
 		c.failAside(errTimeout)
 	}
 }

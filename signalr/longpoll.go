@@ -303,7 +303,7 @@ func (t *polls) Write(p []byte) error {
 }
 
 func (t *polls) closedErr() error {
-	t.conn.lost.Store(true)
+	t.conn.marks.set(isLost)
 	return fmt.Errorf("signalr: long polling: write: %w", net.ErrClosed)
 }
 

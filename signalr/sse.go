@@ -86,7 +86,7 @@ func (s *stream) TryWrite(p []byte) (int, error) {
 	n, err := s.Conn.TryWrite(p)
 	s.wrote(p[:n])
 	if err != nil {
-		s.conn.lost.Store(true)
+		s.conn.marks.set(isLost)
 	}
 	return n, err
 }
@@ -94,7 +94,7 @@ func (s *stream) TryWrite(p []byte) (int, error) {
 // Write writes all of p.
 func (s *stream) Write(p []byte) error {
 	if err := s.Conn.Write(p); err != nil {
-		s.conn.lost.Store(true)
+		s.conn.marks.set(isLost)
 		return err
 	}
 	s.wrote(p)
@@ -234,7 +234,7 @@ func (s *response) Write(p []byte) error {
 }
 
 func (s *response) failed(err error) error {
-	s.conn.lost.Store(true)
+	s.conn.marks.set(isLost)
 	return fmt.Errorf("signalr: event stream: write: %w", err)
 }
 

@@ -104,7 +104,7 @@ func (r *stateful) tick(c *conn) bool {
 	if r.gone.Load() {
 		return false
 	}
-	if !r.active.Load() || c.quiet.Load() {
+	if !r.active.Load() || c.marks.has(isQuiet) {
 		return true
 	}
 	// A client that is told nothing stops sending at its own limit: so what
@@ -143,7 +143,7 @@ func appendNumbered(dst []byte, hub protocol, k kind, n int64) []byte {
 func (r *stateful) endLocked(c *conn) {
 	r.off.Store(true)
 	if r.away != nil {
-		c.lost.Store(true)
+		c.marks.set(isLost)
 		close(r.away)
 		r.away = nil
 	}
@@ -252,12 +252,11 @@ func (m *mount) comeBack(w http.ResponseWriter, r *http.Request, c *conn) {
 		m.refuse(w, http.StatusConflict, "")
 		return
 	}
-	ws, err := wsconn.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer})
-	if err != nil {
+	s := &socket{conn: c}
+	if err := s.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer}); err != nil {
 		m.hubOpts.Logger.Error("signalr: upgrade failed", "hub", m.hubOpts.Name, "err", err)
 		return
 	}
-	s := &socket{Conn: ws, conn: c}
 	go s.follow() // ends when the connection has ended, or when another socket follows
 }
 

@@ -34,15 +34,14 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 	if !fresh {
 		return
 	}
-	ws, err := wsconn.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer})
-	if err != nil {
+	s := &socket{conn: c}
+	if err := s.Upgrade(w, r, &wsconn.Config{SendBuffer: m.opts.SendBuffer}); err != nil {
 		m.hubOpts.Logger.Error("signalr: upgrade failed", "hub", m.hubOpts.Name, "err", err)
 		m.missed(r, err.Error())
 		c.t = noTransport{}
 		c.over(nil)
 		return
 	}
-	s := &socket{Conn: ws, conn: c}
 	if c.opening.stateful {
 		c.stateful = newStateful(s)
 		c.start(relay{c.stateful})
@@ -55,7 +54,7 @@ func (m *mount) webSocket(w http.ResponseWriter, r *http.Request) {
 
 // A socket is the WebSocket of a connection.
 type socket struct {
-	*wsconn.Conn
+	wsconn.Conn
 	conn  *conn
 	fresh bool // the reader is not the goroutine that shook hands
 }
@@ -91,7 +90,7 @@ func (s *socket) Pass() {
 func (s *socket) TryWrite(p []byte) (int, error) {
 	n, err := s.Conn.TryWrite(p)
 	if err != nil && s.conn.stateful.failed(s) {
-		s.conn.lost.Store(true)
+		s.conn.marks.set(isLost)
 	}
 	return n, err
 }
@@ -100,7 +99,7 @@ func (s *socket) TryWrite(p []byte) (int, error) {
 func (s *socket) Write(p []byte) error {
 	err := s.Conn.Write(p)
 	if err != nil && s.conn.stateful.failed(s) {
-		s.conn.lost.Store(true)
+		s.conn.marks.set(isLost)
 	}
 	return err
 }
@@ -142,9 +141,9 @@ func (s *socket) Control(frame []byte) {
 		return
 	}
 	if closes {
-		c.quiet.Store(true)
+		c.marks.set(isQuiet)
 		c.forget()
-		if c.said.Swap(true) {
+		if c.marks.set(isSaid) {
 			return // ours is on its way, and is answer enough
 		}
 	}
@@ -158,7 +157,7 @@ func (s *socket) Control(frame []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == shaking || c.said.Load() {
+	if c.phase == shaking || c.marks.has(isSaid) {
 		_ = s.Write(frame) // a socket that has failed is noticed by its reader
 	}
 }

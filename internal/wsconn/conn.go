@@ -75,19 +75,18 @@ type Conn struct {
 	fd     int32      // the descriptor while it may be written to; -1: ordinary path, aborted or closed
 	state  atomic.Uint32
 	out    outgoing
-	pongs  uint8  // pongs given to Control that have not left
-	behind bool   // the kernel has not taken all that was to be written
-	owed   []byte // the pong to the newest ping, while too many of them have not left
+	owed   *[]byte // the pong to the newest ping, while too many of them have not left
+	pongs  uint8   // pongs given to Control that have not left
+	behind bool    // the kernel has not taken all that was to be written
 
+	direct bool          // reads and writes go by the descriptor
+	owner  atomic.Uint32 // counts the calls of Pass
 	nc     net.Conn
-	direct bool // reads and writes go by the descriptor
 
-	owner atomic.Uint32 // counts the calls of Pass
-
-	in    incoming // the reader's alone, as the rest
-	buf   *buffer  // where the last read went
-	n     int      // what the last direct read brought: bytes, 0 for the end, or -errno
+	buf   *buffer  // the reader's alone, as the rest: where the last read went
 	early *[]byte  // what came together with the request; nil: nothing
+	in    incoming // where the reader is
+	n     int32    // what the last direct read brought: bytes, 0 for the end, or -errno
 }
 
 // Bits of Conn.state. They are set under mu, never cleared, and may be read
@@ -124,15 +123,15 @@ const (
 	CloseInternal    = 1011
 )
 
-func newConn(nc net.Conn, cfg *Config) *Conn {
-	c := &Conn{nc: nc, fd: -1}
+// begin makes the zero Conn one of nc.
+func (c *Conn) begin(nc net.Conn, cfg *Config) {
+	c.nc, c.fd = nc, -1
 	c.in.maxFragments = cfg.maxFragments()
 	if !cfg.ordinary {
 		if fd, ok := rawconn.Descriptor(nc); ok {
 			c.fd, c.direct = int32(fd), true
 		}
 	}
-	return c
 }
 
 // set adds bits to the state. The caller holds mu.

@@ -17,7 +17,7 @@ type incoming struct {
 	nhead   uint8           // bytes of head
 	head    [maxHeader]byte // the start of a header
 	text    text
-	control []byte // payload of a control frame that is under way, nil if none of it came
+	control *[]byte // payload of a control frame that is under way, nil if none of it came
 
 	maxFragments uint32
 }
@@ -172,13 +172,13 @@ func (c *Conn) controlled(h Handler, b []byte) (verdict, error) {
 	in := &c.in
 	if in.body || in.control != nil {
 		if in.control == nil {
-			in.control = make([]byte, 0, uint64(len(b))+in.left)
+			in.control = new(make([]byte, 0, uint64(len(b))+in.left))
 		}
-		in.control = append(in.control, b...)
+		*in.control = append(*in.control, b...)
 		if in.body {
 			return nothing, nil
 		}
-		b, in.control = in.control, nil
+		b, in.control = *in.control, nil
 	}
 	switch in.op {
 	case OpClose:
@@ -222,7 +222,10 @@ func (c *Conn) pinged(h Handler, payload []byte) {
 		controls.Put(f)
 		return
 	}
-	c.owed = AppendPong(c.owed[:0], payload)
+	if c.owed == nil {
+		c.owed = new([]byte)
+	}
+	*c.owed = AppendPong((*c.owed)[:0], payload)
 	c.mu.Unlock()
 	c.in.owes = true
 }
@@ -243,6 +246,6 @@ func (c *Conn) answer(h Handler) {
 	}
 	c.mu.Unlock()
 	if f != nil {
-		h.Control(f)
+		h.Control(*f)
 	}
 }

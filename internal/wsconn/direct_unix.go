@@ -18,14 +18,14 @@ func (c *Conn) readable(fd uintptr) bool {
 		n, err := syscall.Read(int(fd), c.buf[:])
 		switch e, _ := err.(syscall.Errno); {
 		case err == nil:
-			c.n = n
+			c.n = int32(n)
 		case e == syscall.EINTR:
 			continue
 		case e == syscall.EAGAIN:
 			c.drop()
 			return false
 		default:
-			c.n = -int(e)
+			c.n = -int32(e)
 		}
 		return true
 	}

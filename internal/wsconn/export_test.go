@@ -9,7 +9,11 @@ func Ordinary(cfg Config) *Config {
 }
 
 // New makes a Conn of a connection that is already upgraded.
-func New(nc net.Conn, cfg *Config) *Conn { return newConn(nc, cfg) }
+func New(nc net.Conn, cfg *Config) *Conn {
+	c := new(Conn)
+	c.begin(nc, cfg)
+	return c
+}
 
 // Early puts bytes before what the connection brings.
 func (c *Conn) Early(p []byte) { c.early = &p }

@@ -180,7 +180,7 @@ func (c *Conn) read(raw syscall.RawConn, ready func(uintptr) bool, held []byte) 
 		return c.park(raw, ready)
 	}
 	p := held
-	if c.n > 0 && c.n >= len(held) { // the last read filled what it got: there is more
+	if c.n > 0 && int(c.n) >= len(held) { // the last read filled what it got: there is more
 		if c.buf == nil {
 			c.buf = buffers.Get().(*buffer)
 		}
@@ -189,7 +189,7 @@ func (c *Conn) read(raw syscall.RawConn, ready func(uintptr) bool, held []byte) 
 		c.drop()
 	}
 	n, err := c.nc.Read(p)
-	if c.n = n; n < len(p) {
+	if c.n = int32(n); n < len(p) {
 		c.n = 0
 	}
 	if n > 0 {

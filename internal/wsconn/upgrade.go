@@ -119,13 +119,23 @@ var withheld = map[string]bool{
 // After an error that came before the connection was taken over, the request
 // has been answered with the error's text; otherwise the connection is closed.
 func Upgrade(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
+	c := new(Conn)
+	if err := c.Upgrade(w, r, cfg); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Upgrade is the function Upgrade, for a Conn that is a part of something else:
+// it makes the zero Conn the new connection.
+func (c *Conn) Upgrade(w http.ResponseWriter, r *http.Request, cfg *Config) error {
 	if cfg == nil {
 		cfg = &Config{}
 	}
 	if !IsUpgrade(r) {
 		err := errors.New("wsconn: upgrade: this is not a WebSocket request")
 		http.Error(w, err.Error(), http.StatusBadRequest)
-		return nil, err
+		return err
 	}
 	k, _ := key(r)
 	head := bytes.NewBufferString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ")
@@ -143,11 +153,11 @@ func Upgrade(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error)
 		if errors.Is(err, http.ErrNotSupported) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
-		return nil, err
+		return err
 	}
-	c := newConn(nc, cfg)
+	c.begin(nc, cfg)
 	if early != nil {
 		c.early = &early
 	}
-	return c, nil
+	return nil
 }

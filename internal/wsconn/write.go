@@ -55,11 +55,9 @@ func (c *Conn) Write(p []byte) error {
 		c.wroteLocked(p[:n])
 		half := c.overLocked()
 		// The pong that waited for its predecessors to leave.
-		p = c.owed
-		if c.pongs > 0 || !c.out.between() || c.has(closing) {
-			p = nil
-		} else if c.owed != nil {
-			c.owed = nil
+		p = nil
+		if c.owed != nil && c.pongs == 0 && c.out.between() && !c.has(closing) {
+			p, c.owed = *c.owed, nil
 			c.pongs++
 			c.behind = true
 		}
