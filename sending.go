@@ -123,13 +123,14 @@ func (r *remote) encode(s *sending, m *message, callID string) error {
 			codec = c
 		}
 		from := len(s.buf)
-		if s.buf, err = appendEvent(s.buf, p, m, callID, raw); err != nil {
-			if callID != "" && errors.Is(err, wire.ErrNoAnswer) {
-				s.buf = s.buf[:from]
-				continue // a connection of this protocol has not the answer anyway
-			}
+		buf, err := appendEvent(s.buf, p, m, callID, raw)
+		if callID != "" && errors.Is(err, wire.ErrNoAnswer) {
+			continue // a connection of this protocol has not the answer anyway
+		}
+		if err != nil {
 			return fmt.Errorf("hubwire: event %s: %w", m.name, err)
 		}
+		s.buf = buf
 		s.msg.Blobs = append(s.msg.Blobs, Blob{p.Name(), s.buf[from:len(s.buf):len(s.buf)]})
 	}
 	return nil
@@ -310,7 +311,7 @@ func (r *remote) echoed(batch []Delivery) {
 		if len(r.echoes) == 0 {
 			break
 		}
-		if m.Kind != MessageEvent || m.ID != "" || len(m.Blobs) == 0 {
+		if m.Kind != MessageEvent || m.ID != "" {
 			continue
 		}
 		for s := r.echoes[r.hash(from, m)]; s != nil; s = s.next {

@@ -62,7 +62,7 @@ func (p *protocol) AppendEvent(dst []byte, name, callID string, args [][]byte) (
 // AppendEventHeaders implements wire.HeaderProtocol.
 func (p *protocol) AppendEventHeaders(dst []byte, name, callID string, headers map[string]string, args [][]byte) ([]byte, error) {
 	if callID != "" && p.mute {
-		return nil, wire.ErrNoAnswer
+		return dst, wire.ErrNoAnswer
 	}
 	size := 1 + protowire.SizeBytes(len(name))
 	if callID != "" {
