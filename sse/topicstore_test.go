@@ -247,10 +247,12 @@ func TestStoreExpired(t *testing.T) {
 	modes(t, func(t *testing.T, detach bool) {
 		store := newStore(journal.Bounds{Count: 5})
 		topics, s := node(t, store, sse.TopicsOptions{Events: 3, Stream: sse.Options{Detach: detach}})
-		id := publish(t, topics, "a", "0")
-		kept := publish(t, topics, "a", "1")
-		publish(t, topics, "a", "2", "3", "4", "5", "6")
-		synctest.Wait()
+		var ids []string
+		for i := range 7 {
+			ids = append(ids, publish(t, topics, "a", fmt.Sprint(i)))
+			synctest.Wait() // the node follows, or it would lose what the store has not
+		}
+		id, kept := ids[0], ids[1]
 		r, _ := subscribe(t, s, "t=a", kept)
 		wants(t, r, "2", "3", "4", "5", "6")
 		r, _ = subscribe(t, s, "t=a", id)
