@@ -126,6 +126,7 @@ func TestEventStreamEnds(t *testing.T) {
 			synctest.Wait()
 			e.body.Close()
 			hub.wantGone(t, "")
+			synctest.Wait() // the id is given up behind Disconnect
 			s.wantPost(e.token, "x", 404, "No Connection with that ID")
 		})
 	})
