@@ -365,6 +365,7 @@ func TestStatefulTakeOver(t *testing.T) {
 			old, token := s.stateful("json")
 			old.call("1", "Echo", `"a"`)
 			old.want(answered("1", `"a"`))
+			synctest.Wait() // nobody writes to it: a close frame can leave at once
 			p := s.dial("/hub?id=" + token)
 			p.want(sequenceID(1), answered("1", `"a"`))
 			if f := old.next(); f.op != 8 || string(f.payload) != "\x03\xe8" {
