@@ -86,7 +86,7 @@ func TestWithoutAffinity(t *testing.T) {
 	u, _ := url.Parse(balancer.URL)
 	eachTransport(t, func(t *testing.T, transport, protocol string) {
 		cmd := exec.Command(node, "js/node.mjs", "--hub", balancer.URL, "--protocol", protocol, "--transport", transport,
-			"--only", `^(invoke|result)\.|^stream\.(count|cancel|fail)|^upload\.(mirror|cancel|error)|^send\.(three-thousand-in-order|handlers)$`)
+			"--only", `^(invoke|result)\.|^stream\.(count|channel|fails|many-beside-calls)|^upload\.(mirror|fails|two-in-one-call)|^send\.(three-thousand-in-order|handlers)$`)
 		c := &child{cmd: cmd, ended: make(chan struct{})}
 		follow(t, c.reports(t), c.ended, c.why)
 	})
