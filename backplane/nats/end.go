@@ -172,9 +172,9 @@ func (e *end) attach(s *session) (n int, err error) {
 			return 0, err
 		}
 	}
-	for kind := hubwire.AddressAll; kind <= hubwire.AddressNode; kind++ {
+	for _, kind := range ranks {
 		for _, x := range e.entries {
-			if rank[x.addr.Kind] != kind {
+			if x.addr.Kind != kind {
 				continue
 			}
 			x.by, x.last = stamp{}, 0
@@ -186,8 +186,11 @@ func (e *end) attach(s *session) (n int, err error) {
 	return len(e.entries), nil
 }
 
-// rank is the order in which addresses are subscribed again.
-var rank = [...]hubwire.AddressKind{hubwire.AddressAll: 1, hubwire.AddressNode: 2, hubwire.AddressGroup: 3, hubwire.AddressUser: 4, hubwire.AddressConn: 5}
+// ranks is the order in which addresses are subscribed again.
+var ranks = [...]hubwire.AddressKind{
+	hubwire.AddressAll, hubwire.AddressNode, hubwire.AddressNodes, hubwire.AddressPresence,
+	hubwire.AddressGroup, hubwire.AddressUser, hubwire.AddressConn,
+}
 
 // begin looks for the node that leads, once NATS has the subscriptions.
 func (e *end) begin(s *session) {
@@ -373,7 +376,7 @@ func (e *end) publish(ctx context.Context, to hubwire.Address, m *hubwire.Messag
 	body := bufPool.Get().(*[]byte)
 	defer bufPool.Put(body)
 	*body = m.Append((*body)[:0])
-	asks := !ordered && m.ID != "" && m.Kind != hubwire.MessageAnswer && m.Kind != hubwire.MessageAck && m.Kind != hubwire.MessageForget
+	asks := to.Kind == hubwire.AddressConn && m.ID != "" && m.Kind != hubwire.MessageForget
 	return e.sure(ctx, sending{t, ordered, asks, *body})
 }
 

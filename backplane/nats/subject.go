@@ -16,6 +16,8 @@ import (
 //	u.<name>    a user
 //	c.<name>    a connection
 //	n.<name>    a node
+//	f           every node
+//	p           the nodes that are told who comes and goes
 //	e           who gives the order
 //	q           asks who does; the node that does is subscribed
 //	o.<id>      requests for a place in the order, to the node that gives it
@@ -60,6 +62,10 @@ func token(a hubwire.Address) (t string, ordered bool) {
 		return "c." + nameToken(a.Name), false
 	case hubwire.AddressNode:
 		return "n." + nameToken(a.Name), false
+	case hubwire.AddressNodes:
+		return "f", false
+	case hubwire.AddressPresence:
+		return "p", false
 	}
 	return "", false
 }
