@@ -8,6 +8,7 @@ import (
 
 	"github.com/hubwire/hubwire"
 	"github.com/hubwire/hubwire/auth"
+	"github.com/hubwire/hubwire/backplane/nats"
 	"github.com/hubwire/hubwire/backplane/redis"
 	"github.com/hubwire/hubwire/signalr"
 	"github.com/hubwire/hubwire/sse"
@@ -29,6 +30,8 @@ func mount(mux *http.ServeMux, log *slog.Logger, o *options) []hub {
 	var bp hubwire.Backplane
 	if o.redis != "" {
 		bp = redis.New(&redis.Options{Client: rueidis.ClientOption{InitAddress: []string{o.redis}}, Prefix: o.prefix, Logger: log})
+	} else if o.nats != "" {
+		bp = nats.New(&nats.Options{Servers: []string{o.nats}, Logger: log})
 	}
 	// On a backplane a hub has the name that it has in the reference, so that both
 	// can be nodes of one hub.

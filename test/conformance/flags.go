@@ -13,6 +13,7 @@ type options struct {
 	second string
 	redis  string
 	prefix string
+	nats   string
 	node   string
 	peers  map[string]string
 	level  slog.Level
@@ -33,6 +34,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	set.TextVar(&o.level, "log", slog.LevelWarn, "log from this `level` on: debug, info, warn or error")
 	set.StringVar(&o.redis, "redis", "", "join the hubs over the Redis at `HOST:PORT`")
 	set.StringVar(&o.prefix, "redis-prefix", "", "begin Redis's channels with `P`")
+	set.StringVar(&o.nats, "nats", "", "join the hubs over the NATS server at `URL`")
 	set.StringVar(&o.node, "node", "", "call this server `NAME` in connection tokens")
 	set.Func("peers", "pass requests on to the node of their connection; where nodes are: `NAME=URL,…`", func(list string) error {
 		o.peers = map[string]string{}
@@ -50,9 +52,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	set.StringVar(&o.handler, "handler", "header", "frame JSON-RPC by `KIND`: header, newline or length")
 	formatter := set.String("formatter", "json", "encode JSON-RPC as `KIND`: json")
 	mux := set.Int("mux", 0, "serve JSON-RPC over a MultiplexingStream of `VERSION`: 0 is none")
-	missing := map[string]string{
-		"nats": "the NATS backplane",
-	}
+	missing := map[string]string{}
 	for name, part := range missing {
 		refuse := func(string) error { return fmt.Errorf("%s is not built yet", part) }
 		set.Func(name, "not built yet: "+part, refuse)

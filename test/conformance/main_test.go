@@ -43,7 +43,6 @@ func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"-jsonrpc 127.0.0.1:nowhere": "conformance: listen tcp",
 		"-handler sniff":             "-handler is \"sniff\"",
-		"-nats nats://127.0.0.1":     "the NATS backplane is not built yet",
 		"-second 127.0.0.1:nowhere":  "conformance: listen tcp",
 		"-nothing":                   "flag provided but not defined",
 		"more":                       "unexpected argument",
