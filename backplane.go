@@ -47,6 +47,16 @@ type Receipt interface {
 	Done(err error)
 }
 
+// A Translator is a Backplane that carries events of other programs, which have
+// not every protocol that the connections here speak.
+type Translator interface {
+	Backplane
+	// Translate reads an event from what it is in some protocol. It is asked at
+	// most once for each blob of an event, where connections speak a protocol of
+	// which there is no blob.
+	Translate(b Blob) (name string, args []any, ok bool)
+}
+
 // An Inbox takes what a backplane delivers. Its methods do not block, so one
 // goroutine may keep the order of all addresses; they are not called at the
 // same time for one address.

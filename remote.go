@@ -221,6 +221,9 @@ func (r *remote) decode(m *Message) *encoded {
 			}
 		}
 	}
+	if len(ev.recs) < len(*ev.ps) && m.ID == "" {
+		r.translate(ev, m)
+	}
 	return ev
 }
 

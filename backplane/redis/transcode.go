@@ -34,19 +34,27 @@ func complete(blobs []hubwire.Blob) []hubwire.Blob {
 	return blobs
 }
 
-func packed(b []byte) ([]byte, bool) {
+// A plain is an Invocation that is nothing else.
+type plain struct {
+	Type int    `json:"type"`
+	ID   string `json:"invocationId"`
+	Name string `json:"target"`
+	Args []any  `json:"arguments"`
+}
+
+func readJSON(b []byte) (m plain, ok bool) {
 	if len(b) == 0 || bytes.IndexByte(b, 0x1e) != len(b)-1 {
-		return nil, false
-	}
-	var m struct {
-		Type int    `json:"type"`
-		ID   string `json:"invocationId"`
-		Name string `json:"target"`
-		Args []any  `json:"arguments"`
+		return m, false
 	}
 	d := json.NewDecoder(bytes.NewReader(b[:len(b)-1]))
 	d.UseNumber()
-	if err := d.Decode(&m); err != nil || m.Type != 1 {
+	err := d.Decode(&m)
+	return m, err == nil && m.Type == 1
+}
+
+func packed(b []byte) ([]byte, bool) {
+	m, ok := readJSON(b)
+	if !ok {
 		return nil, false
 	}
 	out := msgpack.AppendMapHeader(msgpack.AppendInt(msgpack.AppendArrayHeader(nil, 6), 1), 0)
@@ -60,6 +68,26 @@ func packed(b []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return msgpack.InsertLength(msgpack.AppendArrayHeader(out, 0), 0), true
+}
+
+// Translate implements hubwire.Translator: events of ASP.NET Core, for connections
+// of wires that it has not.
+func (b *Backplane) Translate(x hubwire.Blob) (name string, args []any, ok bool) {
+	switch x.Protocol {
+	case "json":
+		m, ok := readJSON(x.Bytes)
+		if !ok || m.ID != "" {
+			return "", nil, false
+		}
+		return m.Name, numbers(m.Args).([]any), true
+	case "messagepack":
+		m, ok := readPacked(x.Bytes)
+		if !ok || m.ID != "" {
+			return "", nil, false
+		}
+		return m.Name, m.Args, true
+	}
+	return "", nil, false
 }
 
 // numbers makes numbers of what a decoder left as text.
@@ -89,48 +117,51 @@ func numbers(v any) any {
 	return v
 }
 
-func unpacked(b []byte) ([]byte, bool) {
+func readPacked(b []byte) (m plain, ok bool) {
 	n, size, err := msgpack.ReadLength(b)
 	if err != nil || size == 0 || n != len(b)-size {
-		return nil, false
+		return m, false
 	}
 	var r reader
 	r.Reset(b[size:])
 	if _, err := r.array(5); err != nil {
-		return nil, false
+		return m, false
 	}
 	if t, err := r.ReadInt64(); err != nil || t != 1 {
-		return nil, false
+		return m, false
 	}
 	if err := r.Skip(); err != nil {
-		return nil, false
+		return m, false
 	}
-	id, err := r.text()
-	if err != nil {
-		return nil, false
+	if m.ID, err = r.text(); err != nil {
+		return m, false
 	}
-	name, err := r.text()
-	if err != nil {
-		return nil, false
+	if m.Name, err = r.text(); err != nil {
+		return m, false
 	}
 	raw, err := r.ReadRaw()
 	if err != nil {
-		return nil, false
+		return m, false
 	}
-	var args []any
-	if err := (msgpack.Codec{}).Decode(raw, &args); err != nil {
+	return m, (msgpack.Codec{}).Decode(raw, &m.Args) == nil
+}
+
+func unpacked(b []byte) ([]byte, bool) {
+	m, ok := readPacked(b)
+	if !ok {
 		return nil, false
 	}
 	out := []byte(`{"type":1`)
-	if id != "" {
-		out = jsonwire.AppendString(append(out, `,"invocationId":`...), id)
+	if m.ID != "" {
+		out = jsonwire.AppendString(append(out, `,"invocationId":`...), m.ID)
 	}
-	out = jsonwire.AppendString(append(out, `,"target":`...), strings.ToValidUTF8(name, "\uFFFD"))
+	out = jsonwire.AppendString(append(out, `,"target":`...), strings.ToValidUTF8(m.Name, "\uFFFD"))
 	out = append(out, `,"arguments":[`...)
-	for i, a := range args {
+	for i, a := range m.Args {
 		if i > 0 {
 			out = append(out, ',')
 		}
+		var err error
 		if out, err = (jsonwire.Codec{}).Append(out, a); err != nil {
 			return nil, false
 		}
