@@ -93,20 +93,19 @@ type AddressKind uint8
 
 // The kinds of addresses.
 const (
-	AddressAll      AddressKind = iota + 1 // every connection of the hub
-	AddressGroup                           // the members of a group
-	AddressUser                            // the connections of a user
-	AddressConn                            // one connection
-	AddressNode                            // one node, for answers and acknowledgements
-	AddressNodes                           // every node of the hub
-	AddressPresence                        // the nodes that are told who comes and goes
+	AddressAll   AddressKind = iota + 1 // every connection of the hub
+	AddressGroup                        // the members of a group
+	AddressUser                         // the connections of a user
+	AddressConn                         // one connection
+	AddressNode                         // one node, for answers and acknowledgements
+	AddressNodes                        // every node of the hub
 )
 
 // An Address is what messages are published to.
 type Address struct {
 	Hub  string
 	Kind AddressKind
-	Name string // empty for AddressAll, AddressNodes and AddressPresence
+	Name string // empty for AddressAll and AddressNodes
 }
 
 // A MessageKind says what a Message is.
@@ -121,9 +120,9 @@ const (
 	MessageAck                           // the acknowledgement of ID
 	MessageForget                        // nobody waits for the answer to ID any more
 	MessageKick                          // connections end, but for Except; Error says why
-	// MessageNode is what hubs of this library say to each other, at AddressNode,
-	// AddressNodes and AddressPresence: one Blob, with ID and Node. A backplane
-	// looks into none of it. One that speaks the format of others carries what
+	// MessageNode is what hubs of this library say to each other, at AddressNode
+	// and AddressNodes: one Blob, with ID and Node. A backplane looks into none of
+	// it. One that speaks the format of others carries what
 	// Append writes, where those do not listen.
 	MessageNode
 )

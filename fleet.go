@@ -38,8 +38,7 @@ type fleet struct {
 
 // A knownNode is another node.
 type knownNode struct {
-	until   time.Time // of its lease
-	watches bool
+	until time.Time // of its lease
 }
 
 // An asking is a question to all nodes.
@@ -194,7 +193,7 @@ func (r *remote) note(m *Message) {
 		f.forgetLocked(m.Node)
 		return
 	}
-	r.heardLocked(m.Node, n)
+	r.heardLocked(m.Node)
 	switch n.op {
 	case noteHello:
 		r.welcomeLocked(m.Node)
@@ -225,7 +224,7 @@ func (r *remote) note(m *Message) {
 const maxNodes = 100_000
 
 // heardLocked renews a node's lease.
-func (r *remote) heardLocked(name string, n *note) {
+func (r *remote) heardLocked(name string) {
 	f := &r.fleet
 	k := f.known[name]
 	if k == nil {
@@ -236,10 +235,6 @@ func (r *remote) heardLocked(name string, n *note) {
 		f.known[name] = k
 	}
 	k.until = time.Now().Add(lease)
-	switch n.op {
-	case noteHello, noteHere, noteBeat:
-		k.watches = n.watches
-	}
 }
 
 // welcomeLocked answers a hello. The two nodes whose names come first send the

@@ -9,15 +9,12 @@ import (
 type noteOp uint8
 
 const (
-	noteHello   noteOp = iota + 1 // a node has come, or is back: others say that they are here
-	noteHere                      // the answer to that; names: the nodes that are known
-	noteBeat                      // a node is still there
-	noteBye                       // a node leaves
-	noteAsk                       // every node is asked
-	noteTell                      // the answer
-	noteChanges                   // what has come and gone on a node
-	noteWant                      // a node wants to know all that is there
-	noteRoster                    // a part of the answer
+	noteHello noteOp = iota + 1 // a node has come, or is back: others say that they are here
+	noteHere                    // the answer to that; names: the nodes that are known
+	noteBeat                    // a node is still there
+	noteBye                     // a node leaves
+	noteAsk                     // every node is asked
+	noteTell                    // the answer
 )
 
 // A noteAsk's number says what is asked.
@@ -33,12 +30,10 @@ const (
 type note struct {
 	op      noteOp
 	settled bool // here: the sender knows all nodes
-	watches bool // hello, here, beat: the sender wants to know who comes and goes
-	more    bool // tell, roster: there is more
+	more    bool // tell: there is more
 	what    uint8
 	kind    targetKind
 	n       uint64
-	seq     uint64   // of the sender's changes
 	user    string   // ask
 	after   string   // ask: members with higher ids
 	names   []string // nodes, groups, members
@@ -46,19 +41,18 @@ type note struct {
 
 const (
 	flagSettled = 1 << iota
-	flagWatches
 	flagMore
 )
 
 func (n *note) append(dst []byte) []byte {
 	var flags byte
-	for flag, on := range map[byte]bool{flagSettled: n.settled, flagWatches: n.watches, flagMore: n.more} {
+	for flag, on := range map[byte]bool{flagSettled: n.settled, flagMore: n.more} {
 		if on {
 			flags |= flag
 		}
 	}
 	dst = append(dst, byte(n.op), flags, n.what, byte(n.kind))
-	dst = binary.AppendUvarint(binary.AppendUvarint(dst, n.n), n.seq)
+	dst = binary.AppendUvarint(dst, n.n)
 	dst = appendText(appendText(dst, n.user), n.after)
 	dst = binary.AppendUvarint(dst, uint64(len(n.names)))
 	for _, s := range n.names {
@@ -74,9 +68,9 @@ func parseNote(src []byte) (*note, error) {
 	if len(src) < 4 {
 		return nil, errNote
 	}
-	n := &note{op: noteOp(src[0]), settled: src[1]&flagSettled != 0, watches: src[1]&flagWatches != 0, more: src[1]&flagMore != 0, what: src[2], kind: targetKind(src[3])}
+	n := &note{op: noteOp(src[0]), settled: src[1]&flagSettled != 0, more: src[1]&flagMore != 0, what: src[2], kind: targetKind(src[3])}
 	r := textReader{src: src[4:]}
-	n.n, n.seq = r.number(), r.number()
+	n.n = r.number()
 	n.user, n.after = r.text(), r.text()
 	for k := r.count(); k > 0 && !r.bad; k-- {
 		n.names = append(n.names, r.text())

@@ -177,8 +177,8 @@ func testKinds(t *testing.T, join joinFunc) {
 		return hubwire.Address{Hub: testHub, Kind: kind, Name: name}
 	}
 	group, conn, node := groupAddress("g"), address(hubwire.AddressConn, "c"), address(hubwire.AddressNode, "n")
-	fleet, watchers := address(hubwire.AddressNodes, ""), address(hubwire.AddressPresence, "")
-	must(t, nodes[1].Subscribe(t.Context(), group, conn, node, address(hubwire.AddressAll, ""), fleet, watchers))
+	fleet := address(hubwire.AddressNodes, "")
+	must(t, nodes[1].Subscribe(t.Context(), group, conn, node, address(hubwire.AddressAll, ""), fleet))
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
@@ -202,7 +202,6 @@ func testKinds(t *testing.T, join joinFunc) {
 		{group, &hubwire.Message{Kind: hubwire.MessageKick, Error: "out", Reconnect: true, Except: []string{"a"}}},
 		{node, &hubwire.Message{Kind: hubwire.MessageNode, ID: "4", Node: "m", Blobs: []hubwire.Blob{{Bytes: every}}}},
 		{fleet, &hubwire.Message{Kind: hubwire.MessageNode, Node: "m", Except: []string{"a", "b"}, Blobs: []hubwire.Blob{{Bytes: every}}}},
-		{watchers, &hubwire.Message{Kind: hubwire.MessageNode, Node: "m", Blobs: []hubwire.Blob{{Bytes: []byte{1}}}}},
 	} {
 		publish(t, nodes[0], test.to, test.m)
 		got := ins[1].take(t, 1)[0]
@@ -307,7 +306,7 @@ func testAddresses(t *testing.T, join joinFunc) {
 			all = append(all, hubwire.Address{Hub: testHub, Kind: kind, Name: name})
 		}
 	}
-	for _, kind := range []hubwire.AddressKind{hubwire.AddressAll, hubwire.AddressNodes, hubwire.AddressPresence} {
+	for _, kind := range []hubwire.AddressKind{hubwire.AddressAll, hubwire.AddressNodes} {
 		all = append(all, hubwire.Address{Hub: testHub, Kind: kind})
 	}
 	for _, a := range all {
@@ -316,7 +315,7 @@ func testAddresses(t *testing.T, join joinFunc) {
 	for i, a := range all {
 		m := event(fmt.Sprint(i))
 		switch a.Kind {
-		case hubwire.AddressNodes, hubwire.AddressPresence:
+		case hubwire.AddressNodes:
 			m.Kind = hubwire.MessageNode
 		case hubwire.AddressNode: // what a node gets is answers
 			m = &hubwire.Message{Kind: hubwire.MessageAnswer, ID: "1", Blobs: []hubwire.Blob{{Protocol: "json", Bytes: []byte(fmt.Sprint(i))}}}

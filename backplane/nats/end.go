@@ -188,7 +188,7 @@ func (e *end) attach(s *session) (n int, err error) {
 
 // ranks is the order in which addresses are subscribed again.
 var ranks = [...]hubwire.AddressKind{
-	hubwire.AddressAll, hubwire.AddressNode, hubwire.AddressNodes, hubwire.AddressPresence,
+	hubwire.AddressAll, hubwire.AddressNode, hubwire.AddressNodes,
 	hubwire.AddressGroup, hubwire.AddressUser, hubwire.AddressConn,
 }
 

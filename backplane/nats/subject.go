@@ -64,8 +64,6 @@ func token(a hubwire.Address) (t string, ordered bool) {
 		return "n." + nameToken(a.Name), false
 	case hubwire.AddressNodes:
 		return "f", false
-	case hubwire.AddressPresence:
-		return "p", false
 	}
 	return "", false
 }

@@ -37,7 +37,7 @@ func (b *Backplane) channels(a hubwire.Address) []channel {
 		return []channel{{first, conn}}
 	case hubwire.AddressNode:
 		return []channel{{first, acks}, {b.prefix + returnHead(a.Hub) + a.Name, answers}, {b.prefix + a.Hub + ":hubwire:node:" + a.Name, notes}}
-	case hubwire.AddressNodes, hubwire.AddressPresence:
+	case hubwire.AddressNodes:
 		return []channel{{first, notes}}
 	case hubwire.AddressGroup, hubwire.AddressUser:
 		return []channel{{first, events}}
@@ -60,8 +60,6 @@ func (b *Backplane) channel(a hubwire.Address) string {
 		return b.prefix + a.Hub + ":internal:ack:" + a.Name
 	case hubwire.AddressNodes:
 		return b.prefix + a.Hub + ":hubwire:nodes"
-	case hubwire.AddressPresence:
-		return b.prefix + a.Hub + ":hubwire:presence"
 	}
 	return ""
 }
@@ -87,7 +85,7 @@ func (b *Backplane) encode(x *parcel, to hubwire.Address, m *hubwire.Message) er
 	if own == "" {
 		return errUnable
 	}
-	if nodes := to.Kind == hubwire.AddressNodes || to.Kind == hubwire.AddressPresence; nodes || m.Kind == hubwire.MessageNode {
+	if nodes := to.Kind == hubwire.AddressNodes; nodes || m.Kind == hubwire.MessageNode {
 		if m.Kind != hubwire.MessageNode || !nodes && to.Kind != hubwire.AddressNode {
 			return errUnable
 		}
